@@ -1,0 +1,1 @@
+"""What everything else stands on: values and rules, pure, standard library only."""

@@ -1,0 +1,63 @@
+"""How many tokens one call took, as the provider counted them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class UsageBasis(StrEnum):
+    """Where the counts come from."""
+
+    PROVIDER = "provider"
+    ESTIMATED = "estimated"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One run of a model inside a call that is billed by itself (Anthropic's `usage.iterations`).
+
+    `model` is the provider's id where it differs from the one that was asked (an advisor's), else None.
+    """
+
+    usage: "Usage"
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How many tokens one call took. Unknown is None, not 0.
+
+    The counts nest, so that no reader can add a token twice: `input_tokens` includes `cached_tokens` (read from a
+    cache) and `cache_write_tokens` (written to one; `cache_write_1h_tokens` of them for an hour, the rest for five
+    minutes); `output_tokens` includes `reasoning_tokens`.
+
+    `modifiers` are the provider's price modifiers in force, such as `speed:fast`, `geo:us` or `tier:batch`.
+    `passes` is empty for an ordinary call; else it lists the runs whose counts the fields above sum up, each to be
+    priced by itself.
+    """
+
+    input_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    web_searches: int = 0
+    modifiers: tuple[str, ...] = ()
+    passes: tuple[Pass, ...] = ()
+    basis: UsageBasis = UsageBasis.PROVIDER
+
+    def __post_init__(self) -> None:
+        for name in (
+            "input_tokens",
+            "cached_tokens",
+            "cache_write_tokens",
+            "output_tokens",
+            "reasoning_tokens",
+        ):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} can't be negative: {value}")
+
+
+NO_USAGE = Usage(basis=UsageBasis.NONE)

@@ -1,0 +1,1 @@
+"""The HTTP side: one request down to a provider and back up, once."""

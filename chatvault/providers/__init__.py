@@ -1,0 +1,1 @@
+"""The providers: one file a kind, each answering in OpenAI's shape."""

@@ -1,0 +1,1 @@
+"""The reverse tunnel from home to the relay."""

@@ -20,7 +20,8 @@
         ├── ProviderFailed         its 5xx, or an answer that makes no sense
         └── ProviderBroke          an answer that broke off in the middle
 
-The type says who is to blame; `status` and `code` are what CONTRACT's error table gives the client; `hint` says what to try.
+The type says who is to blame; `status` and `code` are what the client gets in the error object; `hint`
+says what to try.
 """
 
 
@@ -97,7 +98,8 @@ class StorageFull(StoreError):
 class RequestError(ChatVaultError):
     """A client's request that can't be served, in the terms of OpenAI's error object.
 
-    `status` is the HTTP status; `type`, `code` and `param` fill the error object; `retry_after` is in seconds.
+    `status` is the HTTP status; `type`, `code` and `param` fill the error object; `retry_after` is in
+    seconds.
     """
 
     def __init__(
@@ -122,8 +124,8 @@ class RequestError(ChatVaultError):
 class ProviderError(ChatVaultError):
     """A provider's doing.
 
-    `status`, `type` and `code` are what the client gets; `upstream_status` is what the provider said, when it said
-    anything; `is_retryable` allows the next route before the first byte; `retry_after` is in seconds.
+    `status`, `type` and `code` are what the client gets; `upstream_status` is what the provider said, when it
+    said anything; `is_retryable` allows the next route before the first byte; `retry_after` is in seconds.
     `message` is fit for clients: it never holds a key, nor what a provider says of one.
     """
 

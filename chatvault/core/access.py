@@ -1,6 +1,6 @@
 """Access tokens: their format, and what one allows.
 
-`cvk_` + 32 base62 characters of randomness + 6 base62 characters of CRC32 over all that stands before (CONTRACT 6).
+`cvk_` + 32 base62 characters of randomness + 6 base62 characters of CRC32 over all that stands before.
 The checksum tells a typo from a wrong token without asking the database, and lets scanners find leaked ones:
 `\\bcvk_[0-9A-Za-z]{38}\\b`.
 """
@@ -19,7 +19,10 @@ _LENGTH = len(_PREFIX) + _RANDOM_CHARS + _CHECK_CHARS
 
 
 def new_secret(choose: Callable[[str], str]) -> str:
-    """Make an access token's secret; `choose` picks one character of a string at random (`secrets.choice`)."""
+    """Make an access token's secret.
+
+    `choose` picks one character of a string at random (`secrets.choice`).
+    """
     body = _PREFIX + "".join(choose(_ALPHABET) for _ in range(_RANDOM_CHARS))
     return body + _checksum(body)
 
@@ -72,7 +75,7 @@ class AccessToken:
         return self.revoked_at is None and (self.expires_at is None or now_ms < self.expires_at)
 
     def allows(self, name: str, route: str, *, is_local: bool) -> bool:
-        """Whether the token may use the model called `name`, or PROVIDER/NAME `route`, by its globs and its place."""
+        """Whether the token may use the model `name` at PROVIDER/NAME `route`."""
         if self.is_local_only and not is_local:
             return False
         return not self.models or any(

@@ -1,14 +1,15 @@
 """A chat request and its parts, after the allow-list: what every provider is handed.
 
-The shape is OpenAI's Chat Completions, in values that can't hold anything else. Field names are the wire's own,
-except where the wire uses two names for one thing (`max_completion_tokens` and `max_tokens` are `max_tokens` here).
+The shape is OpenAI's Chat Completions, in values that can't hold anything else. Field names are the wire's
+own, except where the wire uses two names for one thing (`max_completion_tokens` and `max_tokens` are
+`max_tokens` here).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 JsonObject: TypeAlias = Mapping[str, Json]
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 CacheTtl: TypeAlias = Literal["5m", "1h"]
@@ -50,7 +51,10 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ThinkingBlock:
-    """A provider's own record of its thinking, to be handed back unchanged (Anthropic: signature, or redacted data)."""
+    """A provider's own record of its thinking, to be handed back unchanged.
+
+    Anthropic's: text with a signature, or redacted data.
+    """
 
     text: str | None = None
     signature: str | None = None

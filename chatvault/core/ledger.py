@@ -1,7 +1,7 @@
 """What is written down of a request: the hold before it is sent on, the ledger row once it has ended.
 
-The fields of `LedgerRow` are the ledger's columns (CONTRACT 7), in its order. Epochs are milliseconds UTC, money is
-whole picodollars, unknown is None.
+The fields of `LedgerRow` are the ledger's columns, in its order. Epochs are milliseconds UTC,
+money is whole picodollars, unknown is None.
 """
 
 from dataclasses import dataclass
@@ -130,7 +130,10 @@ def settled(
     duration_ms: int | None = None,
     upstream_request_id: str | None = None,
 ) -> LedgerRow:
-    """Return the row that replaces `hold`; `provider` and `upstream_model` name the route that answered, if another."""
+    """Return the row that replaces `hold`.
+
+    `provider` and `upstream_model` name the route that answered, if another.
+    """
     return LedgerRow(
         hold.id,
         hold.started_at,

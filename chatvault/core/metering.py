@@ -1,6 +1,7 @@
 """What is known of an answer while it streams by, for the books.
 
-A provider's reader keeps one meter per answer up to date; the relay reads it when the answer ends, however it ends.
+A provider's reader keeps one meter per answer up to date; the relay reads it when the answer ends, however it
+ends.
 """
 
 from chatvault.core.usage import Usage, UsageBasis
@@ -9,7 +10,7 @@ _CHARS_PER_TOKEN = 4
 
 
 class Meter:
-    """Count an answer as it passes: the provider's own usage where it came, else what can be estimated from the text."""
+    """Count an answer as it passes: the provider's usage where it came, else what its text lets us guess."""
 
     __slots__ = ("deltas", "finish_reason", "output_chars", "upstream_model", "upstream_request_id", "usage")
 
@@ -22,10 +23,11 @@ class Meter:
         self.upstream_request_id: str | None = None
 
     def final_usage(self, *, input_estimate: int) -> Usage:
-        """Return the provider's usage, else an estimate: `input_estimate` tokens in, and the text that came out.
+        """Return the provider's usage, else an estimate of `input_estimate` tokens in, and the text out.
 
-        A delta of today's providers is one token or a few; four characters of text are about one. The larger of both
-        is taken, so that an estimate is seldom too low.
+
+        A delta of today's providers is one token or a few; four characters of text are about one. The larger
+        of both is taken, so that an estimate is seldom too low.
         """
         if self.usage is not None and self.usage.output_tokens is not None:
             return self.usage

@@ -4,7 +4,10 @@ from typing import NoReturn
 
 
 class Secret:
-    """Hold a secret; only `reveal()` gives it away. An empty one is refused: it would open a door, not close it."""
+    """Hold a secret.
+
+    Only `reveal()` gives it away. An empty one is refused: it would open a door, not close it.
+    """
 
     __slots__ = ("_value",)
 
@@ -18,7 +21,7 @@ class Secret:
         return self._value
 
     def masked(self) -> str:
-        """Return enough to recognise it by: the prefix up to its second dash, and the last three characters."""
+        """Return enough to recognise it by: its prefix and its last three characters."""
         value = self._value
         if len(value) < 12:
             return "…"

@@ -27,13 +27,13 @@ class Pass:
 class Usage:
     """How many tokens one call took. Unknown is None, not 0.
 
-    The counts nest, so that no reader can add a token twice: `input_tokens` includes `cached_tokens` (read from a
-    cache) and `cache_write_tokens` (written to one; `cache_write_1h_tokens` of them for an hour, the rest for five
-    minutes); `output_tokens` includes `reasoning_tokens`.
+    The counts nest, so that no reader can add a token twice: `input_tokens` includes `cached_tokens` (read
+    from a cache) and `cache_write_tokens` (written to one; `cache_write_1h_tokens` of them for an hour, the
+    rest for five minutes); `output_tokens` includes `reasoning_tokens`.
 
     `modifiers` are the provider's price modifiers in force, such as `speed:fast`, `geo:us` or `tier:batch`.
-    `passes` is empty for an ordinary call; else it lists the runs whose counts the fields above sum up, each to be
-    priced by itself.
+    `passes` is empty for an ordinary call; else it lists the runs whose counts the fields above sum up, each
+    to be priced by itself.
     """
 
     input_tokens: int | None = None

@@ -1,16 +1,49 @@
 """What a provider is: one class that answers in OpenAI's shape, and the values it answers with."""
 
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from chatvault.core.chat import ChatRequest
 from chatvault.core.metering import Meter
+from chatvault.core.secret import Secret
+from chatvault.core.setting import setting
 from chatvault.core.usage import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSettings:
+    """What every kind of provider understands; a kind's own `Settings` adds to it and sets its defaults."""
+
+    base_url: str = setting("", "The server's address; ChatVault adds the paths that its kind has.")
+    api_key: Secret | None = setting(None, "The provider's key: env:NAME, file:PATH, cred:NAME or a literal.")
+    timeout_seconds: float = setting(120.0, "Silence between payload bytes that ends an answer.")
+    max_concurrency: int | None = setting(None, "Requests in flight at once; further ones queue. null: any.")
+    queue_seconds: float = setting(30.0, "How long a request may wait for a place before it gets a 503.")
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What providers are built with, beside their settings.
+
+    `environ` names the proxies; `cache_dir` may hold what can be made again; `spawn` starts a named
+    background task that the daemon owns and ends; `now_ms` is the clock, in epoch milliseconds.
+    """
+
+    environ: Mapping[str, str]
+    cache_dir: Path
+    spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+    now_ms: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model a provider offers. Token counts are limits; None is unknown, an empty tuple of capabilities too."""
+    """A model a provider offers.
+
+    Token counts are limits; None is unknown, an empty tuple of capabilities too.
+    """
 
     id: str
     created: int | None = None
@@ -37,15 +70,16 @@ class Stream(Protocol):
     meter: Meter
 
     async def read(self) -> bytes:
-        """Return the next events as OpenAI's SSE, whole events only; b"" after `data: [DONE]` has been returned.
+        """Return the next whole events as OpenAI's SSE; b"" once `data: [DONE]` has been returned.
 
-        The usage-only chunk is among them exactly when the request asked for it. Raises ProviderBroke where the answer
-        breaks off, ProviderTimeout after `timeout_seconds` without payload, or the provider's error sent mid-stream.
+        The usage-only chunk is among them exactly when the request asked for it. Raises ProviderBroke where
+        the answer breaks off, ProviderTimeout after `timeout_seconds` without payload, or the provider's
+        error sent mid-stream.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the answer: the upstream connection is reused if it ended, else cut at once. Never raises."""
+        """Let go of the answer: reuse its connection if it ended, else cut it at once. Never raises."""
         ...
 
 
@@ -61,6 +95,9 @@ class Finding:
 class Provider(Protocol):
     """One upstream, under the name the settings give it (`name`), of a `kind` that names its file.
 
+    The file `providers/KIND.py` holds `Settings` (a ProviderSettings) and
+    `build(name, settings, resources) -> Provider`; `providers/registry.py` lists the kinds.
+
     `is_local` providers run at home: they cost nothing, and `--local-only` access tokens may use them.
     """
 
@@ -72,14 +109,22 @@ class Provider(Protocol):
         """Ask which models there are. Raises ProviderError; never called on a request's way."""
         ...
 
+    def output_limit(self, request: ChatRequest, model: str) -> int | None:
+        """Return the most output tokens this call may be billed for: its `max_tokens`, else the model's own limit.
+
+        None where nobody knows. What is returned here is what is sent, so that a hold's ceiling is never overshot.
+        """
+        ...
+
     async def complete(self, request: ChatRequest, model: str) -> Completion:
         """Answer whole; `model` is the provider's own id. Raises RequestError, ProviderError."""
         ...
 
     async def stream(self, request: ChatRequest, model: str) -> Stream:
-        """Begin a streamed answer: return once the provider has accepted it. Raises RequestError, ProviderError.
+        """Begin a streamed answer: return once the provider has accepted it.
 
-        Cancelling the call, before or after, cuts the upstream connection at once.
+        Raises RequestError, ProviderError. Cancelling the call, before or after, cuts the upstream connection
+        at once.
         """
         ...
 

@@ -110,9 +110,9 @@ class Provider(Protocol):
         ...
 
     def output_limit(self, request: ChatRequest, model: str) -> int | None:
-        """Return the most output tokens this call may be billed for: its `max_tokens`, else the model's own limit.
+        """Return the most output tokens the call may be billed for: its `max_tokens`, else the model's limit.
 
-        None where nobody knows. What is returned here is what is sent, so that a hold's ceiling is never overshot.
+        None where nobody knows. What is returned here is what is sent, so that no hold's ceiling is overshot.
         """
         ...
 

@@ -1,6 +1,6 @@
 """The field names that could redirect a call, its key or its price: refused wherever they stand.
 
-A library that is handed `api_base` from a client's body sends the provider's key to the client's host. None of
+A library that is handed `api_base` from a client's body sends the provider's key to that host. None of
 these names ever reaches one; that they are refused, not dropped, tells whoever sent them that it was noticed.
 """
 
@@ -42,7 +42,7 @@ _NAMES = frozenset(
     }
 )
 _PREFIXES = ("litellm_", "aws_", "azure_", "vertex_", "mock_")
-# One pass over the bytes clears almost every request. An escape may hide a name, so it asks for a closer look.
+# One pass over the bytes clears almost every request. An escape may hide a name: look closer.
 _SUSPECT = re.compile(
     rb'\\u|"(?:'
     + b"|".join(name.encode() for name in sorted(_NAMES))

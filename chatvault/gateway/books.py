@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from chatvault.core.chat import ChatRequest
 from chatvault.core.estimate import input_estimate
 from chatvault.core.ledger import (
     FREE,
@@ -21,7 +22,6 @@ from chatvault.gateway.auth import PROBE_ID
 from chatvault.gateway.call import Call
 from chatvault.gateway.planning import Plan, PricedRoute
 from chatvault.gateway.request_log import log_request
-from chatvault.core.chat import ChatRequest
 from chatvault.store.writer import Store
 
 

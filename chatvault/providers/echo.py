@@ -6,16 +6,14 @@ non-space characters with the space before it. Input counts the words of every m
 
 import asyncio
 import re
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import msgspec
 
 from chatvault.core.chat import ChatRequest
 from chatvault.core.metering import Meter
 from chatvault.core.usage import Usage
 from chatvault.errors import RequestError
+from chatvault.providers import sse_out
 from chatvault.providers.base import (
     Completion,
     Finding,
@@ -30,7 +28,6 @@ MODEL = "echo"
 
 # A word takes the space before it along, the last one also the space after it: joined, they are the text.
 _WORD = re.compile(r"\s*\S+(?:\s+\Z)?|\s+\Z")
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,19 +91,13 @@ class Echo:
         """Answer whole. Raises RequestError for any model but `echo`."""
         _demand_echo(self.name, model)
         said = answer(request)
-        body = _encode(
-            {
-                **_head("chat.completion", self._now_ms()),
-                "choices": [
-                    {
-                        "index": 0,
-                        "message": {"role": "assistant", "content": "".join(said.words)},
-                        "logprobs": None,
-                        "finish_reason": said.finish_reason,
-                    }
-                ],
-                "usage": _usage(said.usage),
-            }
+        body = sse_out.completion_body(
+            id=sse_out.fresh_id(),
+            created=self._now_ms() // 1000,
+            model=MODEL,
+            content="".join(said.words),
+            finish_reason=said.finish_reason,
+            usage=said.usage,
         )
         return Completion(body, said.usage, finish_reason=said.finish_reason, upstream_model=MODEL)
 
@@ -131,7 +122,9 @@ class EchoStream:
         self.meter.upstream_model = MODEL
         self._said = said
         self._include_usage = include_usage
-        self._events = self._all_events(_head("chat.completion.chunk", now_ms))
+        self._events = self._all_events(
+            sse_out.ChunkWriter(id=sse_out.fresh_id(), created=now_ms // 1000, model=MODEL)
+        )
 
     async def read(self) -> bytes:
         """Return the next event."""
@@ -143,19 +136,19 @@ class EchoStream:
         """Give nothing more."""
         self._events = iter(())
 
-    def _all_events(self, head: dict[str, object]) -> Iterator[bytes]:
-        meter = self.meter
-        yield _event(head, {"role": "assistant", "content": ""})
-        for word in self._said.words:
+    def _all_events(self, write: sse_out.ChunkWriter) -> Iterator[bytes]:
+        meter, said = self.meter, self._said
+        yield write.role()
+        for word in said.words:
             meter.deltas += 1
             meter.output_chars += len(word)
-            yield _event(head, {"content": word})
-        meter.usage = self._said.usage
-        meter.finish_reason = self._said.finish_reason
-        yield _event(head, {}, finish_reason=self._said.finish_reason)
+            yield write.content(word)
+        meter.usage = said.usage
+        meter.finish_reason = said.finish_reason
+        yield write.finish(said.finish_reason)
         if self._include_usage:
-            yield _data({**head, "choices": [], "usage": _usage(self._said.usage)})
-        yield b"data: [DONE]\n\n"
+            yield write.usage(said.usage)
+        yield sse_out.DONE
 
 
 def _demand_echo(name: str, model: str) -> None:
@@ -166,25 +159,3 @@ def _demand_echo(name: str, model: str) -> None:
             code="model_not_found",
             param="model",
         )
-
-
-def _head(kind: str, now_ms: int) -> dict[str, object]:
-    return {
-        "id": f"chatcmpl-{secrets.token_hex(12)}",
-        "object": kind,
-        "created": now_ms // 1000,
-        "model": MODEL,
-    }
-
-
-def _event(head: dict[str, object], delta: dict[str, object], *, finish_reason: str | None = None) -> bytes:
-    return _data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]})
-
-
-def _data(value: dict[str, object]) -> bytes:
-    return b"data: " + _encode(value) + b"\n\n"
-
-
-def _usage(usage: Usage) -> dict[str, int]:
-    asked, given = usage.input_tokens or 0, usage.output_tokens or 0
-    return {"prompt_tokens": asked, "completion_tokens": given, "total_tokens": asked + given}

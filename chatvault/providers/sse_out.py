@@ -97,6 +97,14 @@ class ChunkWriter:
         """Add to the answer's text."""
         return b'%b"content":%b},"finish_reason":null}]}\n\n' % (self._head, _string(text))
 
+    def content_with_logprobs(self, text: str, logprobs: msgspec.Raw) -> bytes:
+        """Add to the answer's text; `logprobs` is OpenAI's object for it, `{"content":[…]}`, as JSON."""
+        return b'%b"content":%b},"logprobs":%b,"finish_reason":null}]}\n\n' % (
+            self._head,
+            _string(text),
+            bytes(logprobs),
+        )
+
     def reasoning(self, text: str) -> bytes:
         """Add to the answer's reasoning, as `reasoning_content`."""
         return b'%b"reasoning_content":%b},"finish_reason":null}]}\n\n' % (self._head, _string(text))
@@ -136,8 +144,9 @@ def completion_body(
     usage: Usage | None,
     reasoning: str | None = None,
     tool_calls: Sequence[ToolCall] = (),
+    logprobs: msgspec.Raw | None = None,
 ) -> bytes:
-    """Return a whole `chat.completion` object; `created` is in epoch seconds."""
+    """Return a whole `chat.completion` object; `created` is in epoch seconds, `logprobs` OpenAI's object."""
     message: dict[str, object] = {"role": "assistant", "content": content}
     if reasoning is not None:
         message["reasoning_content"] = reasoning
@@ -151,7 +160,7 @@ def completion_body(
         "object": "chat.completion",
         "created": created,
         "model": model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
+        "choices": [{"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish_reason}],
     }
     if usage is not None:
         body["usage"] = usage_object(usage)

@@ -1,4 +1,4 @@
-"""ULIDs: request ids that sort by time: 48 bits of epoch milliseconds, 80 of chance, in Crockford's base 32."""
+"""ULIDs: request ids that sort by time, 48 bits of epoch milliseconds and 80 of chance, in base 32."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)

@@ -1,4 +1,4 @@
-"""What goes back to a client that isn't an answer of a model: errors in OpenAI's shape, and the common headers."""
+"""What goes back to a client that isn't a model's answer: errors in OpenAI's shape, and common headers."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any

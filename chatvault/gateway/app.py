@@ -1,7 +1,8 @@
 """The ASGI app: the hot route answered here, every other one by FastAPI behind it.
 
-FastAPI's router and request objects cost as much as all the rest of a request; so the one route that carries the
-traffic stands in front of it, in plain ASGI. FastAPI still describes it, and serves it where it is called directly.
+FastAPI's router and request objects cost as much as all the rest of a request; so the one route that carries
+the traffic stands in front of it, in plain ASGI. FastAPI still describes it, and serves it where it is called
+directly.
 """
 
 import asyncio

@@ -11,10 +11,10 @@ PROBE_ID = "probe"
 
 
 class Doorkeeper:
-    """Know every access token by its secret's hash, and look it up by equality: timing reveals nothing usable.
+    """Know every access token by its secret's hash; looked up by equality, so that timing reveals nothing.
 
-    What was let in once is remembered by the raw header, until `replace` brings a change: a revocation holds from
-    the next request on.
+    What was let in once is remembered by the raw header, until `replace` brings a change: a revocation holds
+    from the next request on.
     """
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
@@ -37,7 +37,7 @@ class Doorkeeper:
         )
 
     def identify(self, headers: _Headers) -> AccessToken | None:
-        """Return the access token that a request presents, or None: missing, malformed and revoked look alike."""
+        """Return the access token a request presents, or None: missing, malformed and revoked look alike."""
         for name, value in headers:
             if name == b"authorization" or name == b"x-api-key":
                 token = self._by_header.get(value)

@@ -16,7 +16,7 @@ from chatvault.core.ledger import (
     settled,
 )
 from chatvault.core.metering import Meter
-from chatvault.core.pricing import PriceBook
+from chatvault.core.pricing import PriceBook, cost
 from chatvault.core.usage import NO_USAGE, Usage
 from chatvault.gateway.auth import PROBE_ID
 from chatvault.gateway.call import Call
@@ -84,14 +84,14 @@ class Books:
             self.refuse(call, http_status=http_status, error_code=error_code)
             return
         finished_ms = self._now_ms()
-        usage, cost = self._usage_and_cost(call, progress, status, finished_ms)
+        usage, price = self._usage_and_cost(call, progress, status, finished_ms)
         row = settled(
             progress.plan.hold,
             finished_at=finished_ms,
             status=status,
             http_status=http_status,
             usage=usage,
-            cost=cost,
+            cost=price,
             error_code=error_code,
             provider=progress.at.route.provider,
             upstream_model=progress.at.route.model,
@@ -121,8 +121,17 @@ class Books:
             return usage, REFUSED_COST
         if at.card is None:
             return usage, UNPRICED
-        cost = self._prices.cost(at.card, usage, started_ms=call.started_ms, finished_ms=finished_ms)
-        return usage, cost
+        provider = at.provider
+        return usage, cost(
+            at.card,
+            usage,
+            started_ms=call.started_ms,
+            finished_ms=finished_ms,
+            lookup=lambda model: self._prices.find(
+                provider.name, provider.kind, model, at_ms=call.started_ms
+            ),
+            ceiling_picousd=at.ceiling_picousd,
+        )
 
     def _put(self, call: Call, row: LedgerRow, attempts: Sequence[Attempt], *, durable: bool) -> None:
         if call.token.id == PROBE_ID:

@@ -101,7 +101,7 @@ class Catalog:
         return None
 
     async def refresh(self, *, older_than: float | None = None) -> None:
-        """Ask the providers for their lists: each whose list is `older_than` seconds old, or due by its kind."""
+        """Ask each provider for its list if that is `older_than` seconds old, or due by its kind."""
         now = self._clock()
         due = [
             name

@@ -92,7 +92,7 @@ CHAT_REQUEST = _object(
             "type": "string",
             "minLength": 1,
             "maxLength": 256,
-            "description": "An alias of the settings, PROVIDER/NAME, or a name that exactly one provider lists.",
+            "description": "An alias of the settings, PROVIDER/NAME, or a name that just one provider has.",
         },
         "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
         "stream": _FLAG,

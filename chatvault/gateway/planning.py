@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chatvault.core.chat import ChatRequest
 from chatvault.core.estimate import input_bound
 from chatvault.core.ledger import Hold
-from chatvault.core.price_table import limits
+from chatvault.core.model_limits import limits
 from chatvault.core.pricing import PriceBook, RateCard, ceiling
 from chatvault.core.routing import Route
 from chatvault.errors import RequestError
@@ -55,7 +55,7 @@ class Planner:
         able = [route for route in routes if not route.is_local] if _has_remote_image(request) else routes
         if not able:
             raise RequestError(
-                "A local model is not shown images from elsewhere: send the image itself, as a base64 data: URL.",
+                "A local model is not shown images from elsewhere: send the image itself, as a data: URL.",
                 code="image_url_not_fetched",
                 param="messages",
             )

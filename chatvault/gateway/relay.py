@@ -1,9 +1,9 @@
 """One request's way, down to a provider and back up, once: this file alone knows the order.
 
-    door (auth) → parse → routes → plan (price, ceiling) → place → hold, committed → provider → answer → settlement
+    parse → routes → plan (price, ceiling) → place → hold, committed → provider → answer → settlement
 
-Whatever happens on the way, a request of a valid access token is settled exactly once, and never awaited: a client
-that leaves cancels the task, and the row is handed to the writer without a pause in between.
+Whatever happens on the way, a request of a valid access token is settled exactly once, and that is never
+awaited: a client that leaves cancels the task, and its row goes to the writer without a pause in between.
 """
 
 import asyncio

@@ -22,9 +22,9 @@ def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
 
 
 def canonical_path(path: str) -> str:
-    """Return the path under /v1 that a client means: with or without /v1, or twice, or with a slash at the end.
+    """Return the path that a client means: with or without /v1, or twice, or with a slash at its end.
 
-    Half of all clients want a base URL with /v1 and half without; whoever guesses wrong is served all the same.
+    Half of all clients want a base URL with /v1, half without; whoever guesses wrong is served all the same.
     """
     path = path.rstrip("/")
     while path.startswith("/v1/v1"):

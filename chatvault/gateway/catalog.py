@@ -93,6 +93,11 @@ class Catalog:
                     models.append(Listed(route.name, route, info))
         return models
 
+    def count(self, provider: str) -> int | None:
+        """Return how many models a provider lists, None before it was heard."""
+        models = self._lists.get(provider)
+        return None if models is None else len(models)
+
     def info(self, route: Route) -> ModelInfo | None:
         """Return what its provider said of a route's model, if it listed it."""
         for info in self._lists.get(route.provider, ()):

@@ -166,8 +166,8 @@ CHAT_REQUEST = _object(
         },
     },
     required=("model", "messages"),
-    help="Unknown fields are dropped and named in the header x-chatvault-dropped; fields that could redirect a"
-    " call or its key are refused.",
+    help="Unknown fields are dropped and named in the header x-chatvault-dropped; fields that could redirect"
+    " a call or its key are refused.",
 )
 ERROR = _object(
     {

@@ -1,10 +1,10 @@
 """Server-sent events, cut out of a byte stream wherever it was cut before.
 
 `EventFramer` turns reads into whole events, still as bytes; `payloads` takes the data out of them;
-`EventSplitter` does both. The rules are the HTML standard's (9.2, "Server-sent events"): LF, CRLF and CR end a
-line, one byte-order mark may stand first, a line that opens with a colon is a comment, several `data` lines
-make one payload. One thing is kinder than the standard: an event whose closing blank line never came is not
-lost (`finish`), since some servers end so.
+`EventSplitter` does both. The rules are the HTML standard's (9.2, "Server-sent events"): LF, CRLF and CR end
+a line, one byte-order mark may stand first, a line that opens with a colon is a comment, several `data`
+lines make one payload. One thing is kinder than the standard: an event whose closing blank line never came
+is not lost (`finish`), since some servers end so.
 """
 
 EVENT_LIMIT_BYTES = 16 * 1024 * 1024
@@ -37,6 +37,11 @@ class EventFramer:
     def is_empty(self) -> bool:
         """Whether nothing is held back."""
         return not self._pieces
+
+    @property
+    def is_comment(self) -> bool:
+        """Whether what is held back begins as a comment: no sign of life in the answer itself."""
+        return bool(self._pieces) and self._pieces[0].lstrip(b"\n")[:1] == b":"
 
     def feed(self, data: bytes) -> bytes:
         """Return the whole events that `data` completes, b"" where none. Raises EventTooLarge."""

@@ -1,0 +1,243 @@
+"""A streamed answer of an OpenAI-shaped provider, passed on in its own bytes.
+
+Most events need no look inside: they are counted and go out as they came, many at a time. Only those that
+could hold a finish reason, usage, an error or the end are read (`_is_plain` tells them apart). Within JSON
+strings quotes are escaped, so that a quoted key found in the bytes is a key.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from chatvault.core.metering import Meter
+from chatvault.core.sse import EventFramer, EventTooLarge, payloads
+from chatvault.errors import ProviderBroke, ProviderError
+from chatvault.providers.openai_usage import WireUsage, usage_of
+from chatvault.providers.openai_wire import rename_reasoning
+from chatvault.providers.refusals import stream_error
+from chatvault.providers.sse_out import DONE, ChunkWriter, fresh_id
+from chatvault.providers.upstream import Answer, request_id
+
+_DRAIN_SECONDS = 0.25
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+    @property
+    def text(self) -> str:
+        return (self.content or "") + (self.reasoning_content or self.reasoning or "")
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    id: str | None = None
+    created: int | float | None = None
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: WireUsage | None = None
+    error: object = None
+
+
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+
+
+class OpenAIStream:
+    """Read a stream of `chat.completion.chunk` events; see `providers.base.Stream`.
+
+    `include_usage` is whether the client asked for the usage chunk. `listener` is handed every batch of
+    events that goes out.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        *,
+        provider: str,
+        include_usage: bool,
+        listener: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self.meter = Meter()
+        self.meter.upstream_request_id = request_id(answer)
+        self._answer = answer
+        self._provider = provider
+        self._include_usage = include_usage
+        self._listener = listener
+        self._framer = EventFramer()
+        self._first: _Chunk | None = None
+        self._frame_bytes = 0
+        self._owes_usage = include_usage
+        self._is_done = False
+        self._is_drained = False
+        self._error: ProviderError | None = None
+
+    async def read(self) -> bytes:
+        """Return the next whole events; see `providers.base.Stream`."""
+        while True:
+            if self._error is not None:
+                raise self._error
+            if self._is_done:
+                await self._drain()
+                return b""
+            data = await self._answer.read()
+            try:
+                events = self._framer.feed(data) if data else self._framer.finish()
+            except EventTooLarge as exc:
+                raise ProviderBroke(f"{self._provider} sent an event that is too large") from exc
+            out = self._take(events) if events else b""
+            out += self._ending(has_ended=not data)
+            if out:
+                if self._listener is not None:
+                    self._listener(out)
+                return out
+            if data and not events and not self._framer.is_comment:
+                self._answer.payload_seen()
+
+    def close(self) -> None:
+        """Let go of the answer."""
+        self._answer.close()
+
+    def _take(self, events: bytes) -> bytes:
+        if not self._include_usage:
+            events = events.replace(b',"usage":null', b"")
+        if self._frame_bytes and _is_plain(events):
+            return self._pass(events)
+        out = []
+        for event in events.split(b"\n\n"):
+            if not event or self._is_done:
+                continue
+            event += b"\n\n"
+            if self._frame_bytes and _is_plain(event):
+                out.append(self._pass(event))
+                continue
+            try:
+                out.append(self._look_into(event))
+            except ProviderError as exc:
+                # What came before it still goes out; the next read raises.
+                self._error = exc
+                break
+        return b"".join(out)
+
+    def _pass(self, events: bytes) -> bytes:
+        self._answer.payload_seen()
+        number = events.count(b"\n\n")
+        self.meter.deltas += number
+        text_bytes = len(events) - number * self._frame_bytes
+        if text_bytes > 0:
+            self.meter.output_chars += text_bytes
+        return rename_reasoning(events)
+
+    def _look_into(self, event: bytes) -> bytes:
+        found = payloads(event)
+        if not found:
+            return b""
+        self._answer.payload_seen()
+        payload = found[0]
+        if payload.strip() == b"[DONE]":
+            self._is_done = True
+            return b""
+        try:
+            chunk = _decode_chunk(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Odd, but the client may know what it means: the books can do without it.
+            self.meter.deltas += 1
+            return event
+        if chunk.error is not None or event.startswith(b"event: error"):
+            raise stream_error(self._provider, payload, request_id=self.meter.upstream_request_id)
+        if self._first is None:
+            self._open(chunk)
+        if chunk.usage is not None:
+            self.meter.usage = usage_of(chunk.usage)
+        if not chunk.choices:
+            return self._usage_chunk(chunk, event)
+        text_bytes = self._count(chunk.choices)
+        if text_bytes and not self._frame_bytes:
+            # What stands around the text is much the same in each chunk: from now on, it need not be read.
+            self._frame_bytes = len(event) - text_bytes
+        return rename_reasoning(event if chunk.usage is None else _without_usage(payload))
+
+    def _open(self, chunk: _Chunk) -> None:
+        self._first = chunk
+        self.meter.upstream_model = chunk.model
+        if self.meter.upstream_request_id is None:
+            self.meter.upstream_request_id = chunk.id
+
+    def _usage_chunk(self, chunk: _Chunk, event: bytes) -> bytes:
+        if chunk.usage is None:
+            return event
+        if self._include_usage and chunk.choices is not None:
+            self._owes_usage = False
+            return event
+        # Without `choices` it breaks strict clients: one of our own is written at the end.
+        return b""
+
+    def _count(self, choices: list[_Choice]) -> int:
+        text_bytes = 0
+        for choice in choices:
+            if choice.finish_reason is not None:
+                self.meter.finish_reason = choice.finish_reason
+            if choice.delta is not None:
+                text = choice.delta.text
+                if text:
+                    self.meter.deltas += 1
+                    self.meter.output_chars += len(text)
+                    text_bytes += len(text.encode())
+        return text_bytes
+
+    def _ending(self, *, has_ended: bool) -> bytes:
+        if has_ended and not self._is_done and self._error is None:
+            # Some servers never say [DONE]; one that gave a finish reason and ended in order is whole.
+            if self.meter.finish_reason is None:
+                self._error = ProviderBroke(
+                    f"{self._provider} broke off its answer",
+                    upstream_request_id=self.meter.upstream_request_id,
+                )
+            else:
+                self._is_done = True
+        self._is_drained = has_ended
+        if not self._is_done:
+            return b""
+        if not self._owes_usage or self.meter.usage is None:
+            return DONE
+        first = self._first or _Chunk()
+        writer = ChunkWriter(
+            id=first.id or fresh_id(), created=int(first.created or 0), model=first.model or ""
+        )
+        return writer.usage(self.meter.usage) + DONE
+
+    async def _drain(self) -> None:
+        # The body's own end follows [DONE]; with it read, the connection can serve another call.
+        if self._is_drained:
+            return
+        self._is_drained = True
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while await self._answer.read():
+                    pass
+        except (TimeoutError, ProviderError):
+            # The answer is whole: what its connection does now is nobody's concern but the pool's.
+            pass
+
+
+def _is_plain(events: bytes) -> bool:
+    return (
+        events[:5] == b"data:"
+        and b"\n:" not in events
+        and b'"error"' not in events
+        and b"[DONE]" not in events
+        and events.count(b'"usage"') == events.count(b'"usage":null')
+        and events.count(b'"finish_reason"') == events.count(b'"finish_reason":null')
+    )
+
+
+def _without_usage(payload: bytes) -> bytes:
+    chunk = msgspec.json.decode(payload)
+    chunk.pop("usage", None)
+    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"

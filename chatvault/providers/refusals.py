@@ -1,0 +1,213 @@
+"""What a provider's refusal means: its status and body, in whatever shape, as one of ChatVault's errors.
+
+    401 403                 ProviderAuthFailed    without a word of theirs: they speak of our key
+    429 503 529             ProviderOverloaded    with their `retry-after`
+    408                     ProviderTimeout
+    402, "credit balance"   ProviderRefused       as they said it, but the next route may try: see `refusal`
+    any other 4xx           ProviderRefused       with their status and message, redacted and bounded
+    5xx and anything else   ProviderFailed        without their words: those are for their operators
+
+An error inside a stream has no status; its type takes that place (`stream_error`).
+"""
+
+import math
+import re
+
+import msgspec
+
+from chatvault.core.redaction import redact
+from chatvault.errors import (
+    ProviderAuthFailed,
+    ProviderError,
+    ProviderFailed,
+    ProviderOverloaded,
+    ProviderRefused,
+    ProviderTimeout,
+)
+
+_MESSAGE_LIMIT = 1000
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ACCOUNT_ID = re.compile(r"\borg-[A-Za-z0-9]+")
+_BALANCE = re.compile(r"insufficient balance|credit balance|insufficient credits", re.IGNORECASE)
+_STATUS_OF_TYPE = {
+    "overloaded_error": 529,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "billing_error": 402,
+    "invalid_request_error": 400,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "timeout_error": 504,
+    "api_error": 500,
+    "server_error": 500,
+}
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What an error body says, of whatever shape it was."""
+
+    message: str | None = None
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+    status: int | None = None
+
+
+def refusal(
+    provider: str,
+    status: int,
+    body: bytes,
+    *,
+    retry_after: str | None = None,
+    request_id: str | None = None,
+) -> ProviderError:
+    """Return the error that an answer other than 2xx stands for; `retry_after` is the header as it came.
+
+    An account without money (402, or Anthropic's 400 that says so) keeps its status, since client libraries
+    give up on it at once where they would repeat a 502 in vain; its message names the provider, so that
+    nobody takes it for a budget here; and it lets the next route try, whose account may be another.
+    """
+    return _error(provider, status, _read(body), retry_after=retry_after, request_id=request_id)
+
+
+def stream_error(provider: str, payload: bytes, *, request_id: str | None = None) -> ProviderError:
+    """Return the error that an error event inside a stream stands for."""
+    said = _read(payload)
+    status = (
+        said.status or _STATUS_OF_TYPE.get(said.type or "") or _STATUS_OF_TYPE.get(said.code or "") or 500
+    )
+    return _error(provider, status, said, request_id=request_id)
+
+
+def _error(
+    provider: str,
+    status: int,
+    said: _Said,
+    *,
+    retry_after: str | None = None,
+    request_id: str | None = None,
+) -> ProviderError:
+    if status in (401, 403):
+        return ProviderAuthFailed(
+            f"{provider} refused the key it was given",
+            hint=f"chatvault keys set {provider}",
+            upstream_status=status,
+            upstream_request_id=request_id,
+        )
+    if status in (429, 503, 529):
+        return ProviderOverloaded(
+            f"{provider}: {_words(said) or 'too busy, or its rate limit is reached'}"
+            if status == 429
+            else f"{provider} is overloaded",
+            upstream_status=status,
+            upstream_request_id=request_id,
+            retry_after=_seconds(retry_after),
+        )
+    if status == 408:
+        return ProviderTimeout(
+            f"{provider} gave up waiting", upstream_status=status, upstream_request_id=request_id
+        )
+    if 400 <= status < 500:
+        return _refused(provider, status, said, request_id)
+    if 300 <= status < 400:
+        return ProviderFailed(
+            f"{provider} answered with a redirect ({status}), which is not followed",
+            hint=f"check providers.{provider}.base_url",
+            upstream_status=status,
+            upstream_request_id=request_id,
+        )
+    return ProviderFailed(
+        f"{provider} failed ({said.type or 'error'}, {status})" if status >= 500 else f"{provider} failed",
+        upstream_status=status,
+        upstream_request_id=request_id,
+    )
+
+
+def _refused(provider: str, status: int, said: _Said, request_id: str | None) -> ProviderRefused:
+    words = _words(said)
+    lacks_money = status == 402 or _BALANCE.search(words or "") is not None
+    if words is None:
+        words = f"{provider} refused the request ({status})"
+    elif lacks_money:
+        words = f"{provider}: {words}"
+    code = said.code
+    if code is None and (said.type == "not_found_error" or status == 404) and "model" in words:
+        code = "model_not_found"
+    error = ProviderRefused(
+        words,
+        status=status,
+        type=said.type or "invalid_request_error",
+        code=code,
+        param=said.param,
+        upstream_request_id=request_id,
+    )
+    error.is_retryable = lacks_money
+    return error
+
+
+def _read(body: bytes) -> _Said:
+    try:
+        told = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _plain_text(body)
+    return _from_json(told)
+
+
+def _plain_text(body: bytes) -> _Said:
+    text = body.decode("utf-8", "replace").strip()
+    # A page is a proxy's or a CDN's, not the provider's word on the request.
+    return _Said(message=text) if text and not text.startswith("<") else _Said()
+
+
+def _from_json(told: object, depth: int = 0) -> _Said:
+    if isinstance(told, str):
+        # Ollama wraps an upstream's JSON in a string, once more for each hop.
+        if told.lstrip().startswith("{") and depth < 4:
+            try:
+                return _from_json(msgspec.json.decode(told.encode()), depth + 1)
+            except (msgspec.DecodeError, UnicodeError):
+                pass
+        return _Said(message=told)
+    if isinstance(told, list) and told and depth < 4:
+        return _from_json(told[0], depth + 1)
+    if not isinstance(told, dict):
+        return _Said()
+    if isinstance(told.get("error"), str | dict) and depth < 4:
+        inner = _from_json(told["error"], depth + 1)
+        return inner if inner.message is not None else _fields(told | {"error": None}, inner)
+    return _fields(told, _Said())
+
+
+def _fields(told: dict[str, object], known: _Said) -> _Said:
+    message = next((m for k in ("message", "detail", "error_msg") if isinstance(m := told.get(k), str)), None)
+    code = told.get("code")
+    status = next((n for n in (code, told.get("status")) if isinstance(n, int) and 400 <= n < 600), None)
+    return _Said(
+        message=message,
+        type=known.type or _word(told.get("type")),
+        code=known.code or _word(code),
+        param=known.param or _word(told.get("param")),
+        status=known.status or status,
+    )
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+
+
+def _words(said: _Said) -> str | None:
+    if said.message is None:
+        return None
+    text = _ACCOUNT_ID.sub("org-…", redact(said.message)).strip()
+    return (text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "…") or None
+
+
+def _seconds(retry_after: str | None) -> int | None:
+    try:
+        seconds = float(retry_after) if retry_after is not None else -1.0
+    except ValueError:
+        # The other form is a date: a rate limit tells seconds, and a wrong clock would tell nonsense.
+        return None
+    return math.ceil(seconds) if 0 <= seconds < 86_400 * 366 else None

@@ -1,0 +1,92 @@
+"""Calls to a provider over HTTP, seen from its kind's file: send, judge the status, hand over the answer."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from chatvault.errors import ProviderError
+from chatvault.providers.refusals import refusal
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+ERROR_BODY_LIMIT = 1 << 20
+ANSWER_LIMIT = 64 << 20
+_REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-ds-trace-id")
+
+
+class Answer(Protocol):
+    """An HTTP answer; `read` returns b"" at its end and raises ProviderError where it breaks."""
+
+    status: int
+
+    def header(self, name: bytes) -> str | None: ...
+
+    async def read(self) -> bytes: ...
+
+    async def read_all(self, limit: int = ...) -> bytes: ...
+
+    def payload_seen(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Client(Protocol):
+    """What is needed of an HTTP client that knows one provider's address."""
+
+    async def request(
+        self, method: str, path: str, *, headers: Headers, body: bytes = ..., manual_clock: bool = ...
+    ) -> Answer: ...
+
+    async def aclose(self) -> None: ...
+
+
+def request_id(answer: Answer) -> str | None:
+    """Return the provider's own id of a request, where its headers tell one."""
+    for name in _REQUEST_ID_HEADERS:
+        value = answer.header(name)
+        if value:
+            return value
+    return None
+
+
+async def open_answer(
+    client: Client,
+    method: str,
+    path: str,
+    *,
+    provider: str,
+    headers: Headers,
+    body: bytes = b"",
+    manual_clock: bool = False,
+) -> Answer:
+    """Send a request and return the answer once its status says that it was accepted.
+
+    Raises ProviderError: what the refusal's status and body mean, or what went wrong on the way.
+    """
+    answer = await client.request(method, path, headers=headers, body=body, manual_clock=manual_clock)
+    if 200 <= answer.status < 300:
+        return answer
+    try:
+        said = await answer.read_all(ERROR_BODY_LIMIT)
+    except ProviderError:
+        # The status alone tells enough; a refusal that breaks off is a refusal all the same.
+        said = b""
+    finally:
+        answer.close()
+    raise refusal(
+        provider,
+        answer.status,
+        said,
+        retry_after=answer.header(b"retry-after"),
+        request_id=request_id(answer),
+    )
+
+
+async def fetch(
+    client: Client, method: str, path: str, *, provider: str, headers: Headers, body: bytes = b""
+) -> tuple[bytes, Answer]:
+    """Send a request and return the whole body of its answer, with the answer. Raises ProviderError."""
+    answer = await open_answer(client, method, path, provider=provider, headers=headers, body=body)
+    try:
+        return await answer.read_all(ANSWER_LIMIT), answer
+    finally:
+        answer.close()

@@ -1,0 +1,272 @@
+"""Streams of OpenAI-shaped providers, passed on."""
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatvault.core.usage import Usage
+from chatvault.errors import (
+    ProviderBroke,
+    ProviderError,
+    ProviderFailed,
+    ProviderOverloaded,
+    ProviderRefused,
+    ProviderTimeout,
+)
+from chatvault.providers.openai_stream import OpenAIStream
+from tests.support.streams import hear, read_to_end
+from tests.support.answers import FakeAnswer, cut
+
+
+def event(delta: dict, finish: str | None = None, **more: object) -> bytes:
+    chunk = {
+        "id": "c1",
+        "object": "chat.completion.chunk",
+        "created": 1700000000,
+        "model": "m-1",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        **more,
+    }
+    return b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n"
+
+
+USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+ROLE = event({"role": "assistant", "content": ""})
+HI = event({"content": "Hi"})
+THERE = event({"content": " there é\\n"})
+STOP = event({}, "stop")
+USAGE_CHUNK = b'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[]'
+USAGE_CHUNK += b',"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+def pass_on(
+    *pieces: bytes | ProviderError, include_usage: bool = False
+) -> tuple[bytes, OpenAIStream, FakeAnswer]:
+    answer = FakeAnswer(*pieces)
+    stream = OpenAIStream(answer, provider="up", include_usage=include_usage)
+    return asyncio.run(read_to_end(stream)), stream, answer
+
+
+def pass_on_until_it_breaks(*pieces: bytes | ProviderError) -> tuple[bytes, ProviderError, OpenAIStream]:
+    stream = OpenAIStream(FakeAnswer(*pieces), provider="up", include_usage=False)
+
+    async def read() -> tuple[bytes, ProviderError]:
+        whole = b""
+        with pytest.raises(ProviderError) as caught:
+            while data := await stream.read():
+                whole += data
+        return whole, caught.value
+
+    whole, error = asyncio.run(read())
+    return whole, error, stream
+
+
+def test_bytes_go_out_as_they_came():
+    whole, stream, _ = pass_on(ROLE + HI, THERE, STOP + DONE)
+    assert whole == ROLE + HI + THERE + STOP + DONE
+    assert stream.meter.finish_reason == "stop"
+    assert stream.meter.upstream_model == "m-1"
+    assert stream.meter.upstream_request_id == "c1"
+
+
+def test_the_usage_chunk_goes_only_to_who_asked():
+    sent = ROLE + HI + STOP + USAGE_CHUNK + DONE
+    whole, stream, _ = pass_on(sent)
+    assert whole == ROLE + HI + STOP + DONE
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+    asked, _, _ = pass_on(sent, include_usage=True)
+    assert asked == sent
+
+
+def test_usage_in_the_last_content_chunk_becomes_a_chunk_of_its_own():
+    sent = ROLE + HI + event({"content": "!"}, "stop", usage=USAGE) + DONE
+    whole, stream, _ = pass_on(sent)
+    assert whole == ROLE + HI + event({"content": "!"}, "stop") + DONE
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+    heard = hear(pass_on(sent, include_usage=True)[0])
+    assert heard.text == "Hi!"
+    assert heard.usage == USAGE
+    assert heard.is_done
+
+
+def test_usage_in_every_chunk_counts_once_with_its_last_value():
+    early = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
+    sent = event({"role": "assistant"}, usage=early) + event({"content": "Hi"}, usage=early)
+    sent += event({}, "stop", usage=USAGE) + DONE
+    heard = hear(pass_on(sent, include_usage=True)[0])
+    assert [chunk["choices"] == [] for chunk in heard.chunks] == [False, False, False, True]
+    assert heard.usage == USAGE
+
+
+def test_an_empty_usage_field_is_left_to_who_asked():
+    sent = event({"content": "Hi"}, usage=None) + event({}, "stop", usage=None) + DONE
+    assert pass_on(sent)[0] == event({"content": "Hi"}) + event({}, "stop") + DONE
+    assert pass_on(sent, include_usage=True)[0] == sent
+
+
+def test_a_usage_chunk_without_choices_is_mended():
+    bare = b'data: {"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}\n\n'
+    heard = hear(pass_on(ROLE + HI + STOP + bare + DONE, include_usage=True)[0])
+    assert heard.usage == USAGE
+    assert heard.chunks[-1]["id"] == "c1"
+
+
+def test_reasoning_gets_the_name_that_clients_know():
+    sent = (
+        event({"role": "assistant", "reasoning": "hm"})
+        + event({"reasoning": '"reasoning": ah'})
+        + STOP
+        + DONE
+    )
+    heard = hear(pass_on(sent)[0])
+    assert heard.reasoning == 'hm"reasoning": ah'
+
+
+def test_reasoning_that_is_told_twice_stays_as_it_is():
+    sent = event({"reasoning": "hm", "reasoning_content": "hm"}) + STOP + DONE
+    assert pass_on(sent)[0] == sent
+
+
+def test_text_that_looks_like_a_signal_is_text():
+    text = 'data: [DONE]\n\n {"error":1} "usage":{} "finish_reason":"stop"\n: ping'
+    sent = ROLE + event({"content": text}) + STOP + DONE
+    heard = hear(pass_on(sent)[0])
+    assert heard.text == text
+    assert heard.finish == "stop"
+
+
+def test_comments_are_no_sign_of_life_and_stay_inside():
+    whole, _, answer = pass_on(
+        b": keep-alive\n\n", b": keep", b"-alive\n\n", ROLE, b": keep-alive\n\n" + HI, STOP + DONE
+    )
+    assert whole == ROLE + HI + STOP + DONE
+    # The role, "Hi", the finish reason and the end: four payloads, and none of the comments.
+    assert answer.payloads_seen == 4
+
+
+def test_pieces_of_one_event_are_signs_of_life():
+    _, _, answer = pass_on(ROLE, HI[:20], HI[20:], STOP + DONE)
+    assert answer.payloads_seen == 5
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"])
+def test_other_line_ends_are_read(end):
+    sent = (ROLE + HI + STOP + USAGE_CHUNK + DONE).replace(b"\n", end)
+    assert pass_on(sent)[0] == ROLE + HI + STOP + DONE
+
+
+def test_event_names_and_spaced_json_are_read():
+    def spaced(chunk: bytes) -> bytes:
+        return b"event: message\ndata: " + json.dumps(json.loads(chunk[6:])).encode() + b"\n\n"
+
+    whole, stream, _ = pass_on(b"".join(map(spaced, (ROLE, HI, STOP, USAGE_CHUNK))) + DONE)
+    heard = hear(whole)
+    assert (heard.text, heard.finish, heard.usage, heard.is_done) == ("Hi", "stop", None, True)
+    assert stream.meter.finish_reason == "stop"
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+
+
+def test_a_stream_that_never_says_done_but_finished_is_whole():
+    assert pass_on(ROLE + HI + STOP)[0] == ROLE + HI + STOP + DONE
+
+
+def test_the_last_event_may_lack_its_blank_line():
+    assert pass_on(ROLE + HI + STOP + b"data: [DONE]")[0] == ROLE + HI + STOP + DONE
+
+
+def test_a_stream_that_just_ends_broke():
+    whole, error, stream = pass_on_until_it_breaks(ROLE + HI)
+    assert whole == ROLE + HI
+    assert isinstance(error, ProviderBroke)
+    assert stream.meter.finish_reason is None
+
+
+def test_half_an_event_is_not_passed_on():
+    whole, error, _ = pass_on_until_it_breaks(ROLE + HI[:40], ProviderBroke("gone"))
+    assert whole == ROLE
+    assert isinstance(error, ProviderBroke)
+
+
+def test_a_timeout_comes_through():
+    _, error, _ = pass_on_until_it_breaks(ROLE, ProviderTimeout("silent"))
+    assert isinstance(error, ProviderTimeout)
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "status"),
+    [
+        (b'data: {"error":{"message":"m","type":"server_error","code":null}}\n\n', ProviderFailed, 502),
+        (b'data: {"error": {"message": "m", "type": "rate_limit_error"}}\n\n', ProviderOverloaded, 429),
+        (b'data: {"error":{"message":"m","code":503}}\n\n', ProviderOverloaded, 503),
+        (b'data: {"error":{"message":"too long","type":"invalid_request_error"}}\n\n', ProviderRefused, 400),
+        (b'event: error\ndata: {"message":"m"}\n\n', ProviderFailed, 502),
+        (b'data: {"error":"model crashed"}\n\n', ProviderFailed, 502),
+    ],
+)
+def test_an_error_inside_the_stream_is_raised_after_what_came_before_it(told, kind, status):
+    whole, error, _ = pass_on_until_it_breaks(ROLE + HI + told + DONE)
+    assert whole == ROLE + HI
+    assert type(error) is kind
+    assert error.status == status
+
+
+def test_an_event_that_is_no_json_goes_out_all_the_same():
+    assert pass_on(ROLE + b"data: {oops\n\n" + STOP + DONE)[0] == ROLE + b"data: {oops\n\n" + STOP + DONE
+
+
+def test_what_is_cut_off_can_be_estimated():
+    _, _, stream = pass_on_until_it_breaks(ROLE, *[event({"content": "word " * 8})] * 10)
+    assert stream.meter.usage is None
+    # Ten pieces of forty characters are about a hundred tokens; the frame around the text is not counted.
+    assert 90 <= stream.meter.final_usage(input_estimate=7).output_tokens <= 110
+
+
+def test_the_body_is_read_to_its_end_so_that_the_connection_can_serve_again():
+    _, _, answer = pass_on(ROLE + STOP + DONE, b"\n")
+    assert answer.reads == 3
+
+
+def test_a_server_that_stays_after_the_end_is_not_waited_for():
+    class Lingering(FakeAnswer):
+        async def read(self) -> bytes:
+            data = await super().read()
+            if not data:
+                await asyncio.sleep(60)
+            return data
+
+    stream = OpenAIStream(Lingering(ROLE + STOP + DONE), provider="up", include_usage=False)
+    assert asyncio.run(asyncio.wait_for(read_to_end(stream), 5)) == ROLE + STOP + DONE
+
+
+def test_several_choices_pass():
+    other = event({"content": "B"}).replace(b'"index":0', b'"index":1')
+    assert pass_on(ROLE + HI + other + STOP + DONE)[0] == ROLE + HI + other + STOP + DONE
+
+
+_EVENTS = st.lists(
+    st.sampled_from(
+        [
+            HI,
+            THERE,
+            b": c\n\n",
+            event({"reasoning": "r"}),
+            event({"content": "u"}, usage=USAGE),
+            event({"content": "n"}, usage=None),
+        ]
+    ),
+    max_size=8,
+)
+
+
+@given(_EVENTS, st.lists(st.integers(0, 3000), max_size=10), st.booleans())
+def test_any_cut_of_the_bytes_gives_the_same_events(middle, cuts, asked):
+    sent = ROLE + b"".join(middle) + STOP + USAGE_CHUNK + DONE
+    whole, stream, _ = pass_on(sent, include_usage=asked)
+    pieces, in_pieces, _ = pass_on(*cut(sent, cuts), include_usage=asked)
+    assert pieces == whole
+    assert in_pieces.meter.usage == stream.meter.usage
+    assert (hear(whole).usage is not None) == asked

@@ -1,17 +1,15 @@
 """What end-to-end tests start from: a scripted provider, and the program in a home of its own."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, Serve
 from tests.support.openai_shape import UPSTREAM_KEY, fitting
 from tests.support.scripted import Upstream
-
-Serve = Callable[..., Daemon]
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.e2e.conftest import Serve
 from tests.support.clients import ask, chat
+from tests.support.daemon import Serve
 from tests.support.openai_shape import PRICE, chunk, fitting, provider, refusal
 from tests.support.scripted import CUT, STALL, Answer, Script, Upstream, closed_port, event_stream
 

@@ -5,9 +5,8 @@ import json
 import httpx
 import pytest
 
-from tests.e2e.conftest import Serve
 from tests.support.clients import Caller, ask, chat
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, Serve
 from tests.support.openai_shape import MODEL, settings
 from tests.support.scripted import Upstream
 

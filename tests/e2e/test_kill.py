@@ -1,4 +1,4 @@
-"""The program is killed at random moments under load: nothing that reached the provider is lost or doubled."""
+"""The program, killed at random moments under load, loses no request that reached the provider."""
 
 import itertools
 import random
@@ -9,9 +9,8 @@ from collections import Counter
 import httpx
 import pytest
 
-from tests.e2e.conftest import Serve
 from tests.support.clients import ask, chat
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, Serve
 from tests.support.openai_shape import COST_PICOUSD, settings, streamed, whole
 from tests.support.scripted import Answer as ScriptedAnswer
 from tests.support.scripted import Seen, Upstream

@@ -5,9 +5,8 @@ import time
 
 import pytest
 
-from tests.e2e.conftest import Serve
 from tests.support.clients import Caller, ask, chat
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, Serve
 from tests.support.openai_shape import MODEL, chunk, settings, streamed
 from tests.support.scripted import STALL, Answer, Upstream, event_stream
 

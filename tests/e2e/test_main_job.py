@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.e2e.conftest import Serve
 from tests.support.clients import ask, chat, official
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, Serve, free_port
 from tests.support.openai_shape import COST_PICOUSD, INPUT_TOKENS, MODEL, OUTPUT_TOKENS, settings
 from tests.support.scripted import Upstream
 
@@ -91,7 +90,7 @@ def _is_well(daemon: Daemon) -> bool:
 
 def test_a_second_serve_is_refused(serve: Serve, upstream: Upstream) -> None:
     daemon = serve(settings(upstream.url))
-    done = daemon.run("serve", "--port", "0")
+    done = daemon.run("serve", "--port", str(free_port()))
     assert done.returncode == 6
     assert done.stderr.startswith("Error:") and "\nTry:" in done.stderr
 

@@ -4,8 +4,8 @@ import itertools
 import threading
 import time
 
-from tests.e2e.conftest import Serve
 from tests.support.clients import Caller, Heard, ask, chat
+from tests.support.daemon import Serve
 from tests.support.openai_shape import MODEL, chunk, settings
 from tests.support.scripted import STALL, Answer, Upstream
 

@@ -7,9 +7,8 @@ import time
 
 import pytest
 
-from tests.e2e.conftest import Serve
 from tests.support.clients import Caller, ask, chat
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, Serve
 from tests.support.openai_shape import (
     COST_PICOUSD,
     DONE,

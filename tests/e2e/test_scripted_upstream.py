@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.support.clients import Caller
-from tests.support.upstream import (
+from tests.support.scripted import (
     CUT,
     STALL,
     Answer,

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -209,3 +209,7 @@ class Daemon:
         else:
             sys.stderr.write(f"--- the daemon said ---\n{self.log}\n")
             self.kill()
+
+
+Serve = Callable[..., Daemon]
+"""A function that starts a daemon with the settings it is given, and ends it with the test."""

@@ -10,6 +10,11 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says something of the machine, not of the program.
+settings.register_profile("chatvault", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("chatvault")
 
 _IS_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 _SECONDS = 120.0

@@ -1,0 +1,63 @@
+"""The silence clock: one timer that is armed lazily and outlives requests.
+
+A received piece only moves the deadline; the timer, when it fires too early, is set to what the deadline has
+become. A busy connection so touches the loop's timers about once in each `limit`, not once a read.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+_NEVER = float("inf")
+
+
+class SilenceClock:
+    """Calls `on_due` with how late it is, once nothing has moved the deadline for `limit`; all in seconds."""
+
+    __slots__ = ("_armed_for", "_deadline", "_loop", "_on_due", "_timer", "limit")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_due: Callable[[float], None]) -> None:
+        self.limit = _NEVER
+        self._loop = loop
+        self._on_due = on_due
+        self._deadline = self._armed_for = _NEVER
+        self._timer: asyncio.TimerHandle | None = None
+
+    def restart(self) -> None:
+        """Count from now on, with the limit there is."""
+        self._deadline = self._loop.time() + self.limit
+
+    def set(self, limit: float | None) -> None:
+        """Count from now on, up to another limit; None is for ever."""
+        self.limit = _NEVER if limit is None else limit
+        self._deadline = deadline = self._loop.time() + self.limit
+        if deadline < self._armed_for:
+            self._disarm()
+            self._arm(deadline)
+
+    def allow(self, seconds: float) -> None:
+        """Put an end that is due off by a little."""
+        self._arm(self._loop.time() + seconds)
+
+    def stop(self) -> None:
+        """Never call again."""
+        self._deadline = _NEVER
+        self._disarm()
+
+    def _arm(self, when: float) -> None:
+        self._armed_for = when
+        self._timer = self._loop.call_at(when, self._look)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer, self._armed_for = None, _NEVER
+        if self._deadline == _NEVER:
+            return
+        late = self._loop.time() - self._deadline
+        if late < 0:
+            self._arm(self._deadline)
+        else:
+            self._on_due(late)

@@ -1,0 +1,296 @@
+"""One connection: a request's bytes out, an answer's bytes in, and a clock that notices silence.
+
+A connection serves one answer at a time and frees itself the moment that answer's last byte has come, however
+slowly the answer is read afterwards. Bytes that come while nobody has asked for anything cut it: they could
+only be taken for the answer to somebody else's request. Above `UNREAD_LIMIT` bytes that nobody has read, the
+socket is left alone until somebody does.
+"""
+
+import asyncio
+import select
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from httptools import HttpParserError, HttpResponseParser
+
+from chatvault.errors import ProviderError, ProviderFailed
+from chatvault.providers.http import faults
+from chatvault.providers.http.clock import SilenceClock
+from chatvault.providers.http.outgoing import Outgoing
+from chatvault.providers.http.response import Response
+
+UNREAD_LIMIT = 256 * 1024
+HEAD_LIMIT = 64 * 1024
+# A loop that was held up this long may find the bytes it waited for already there.
+_STALL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each phase may take, in seconds; None is for ever.
+
+    `connect` is all of name look-up, TCP, proxy and TLS; `write` and `read` are silences: no byte taken by
+    the other side, no byte come from it.
+    """
+
+    connect: float | None = 10.0
+    write: float | None = 30.0
+    read: float | None = 120.0
+
+
+class Connection(asyncio.Protocol):
+    """A connection to `label`: `on_free` gets it after each answer that allows another, `on_lost` once."""
+
+    __slots__ = (
+        "_answer",
+        "_clock",
+        "_head_bytes",
+        "_is_manual",
+        "_is_paused",
+        "_label",
+        "_on_free",
+        "_on_lost",
+        "_out",
+        "_parser",
+        "_poll",
+        "_timeouts",
+        "idle_since",
+        "loop",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        label: str,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        on_free: Callable[["Connection"], None],
+        on_lost: Callable[["Connection"], None],
+    ) -> None:
+        self.loop = loop
+        self.idle_since = 0.0
+        self.transport: asyncio.Transport | None = None
+        self._label = label
+        self._on_free = on_free
+        self._on_lost = on_lost
+        self._answer: Response | None = None
+        self._out: Outgoing | None = None
+        self._parser: Any = None
+        self._poll = select.poll()
+        self._clock = SilenceClock(loop, self._silent)
+        self._timeouts = Timeouts()
+        self._is_paused = False
+        self._is_manual = False
+        self._head_bytes = 0
+
+    # What the pool asks for.
+
+    def is_usable(self) -> bool:
+        """Look whether an idle connection can carry a request: open, and with nothing to be read on it.
+
+        Readable means closed by the server, or bytes nobody asked for; the loop may not have seen either yet.
+        """
+        transport = self.transport
+        return transport is not None and not transport.is_closing() and not self._poll.poll(0)
+
+    def start(
+        self,
+        answer: Response,
+        message: bytes,
+        rest: bytes = b"",
+        *,
+        timeouts: Timeouts,
+        manual_clock: bool = False,
+        is_whole: bool = True,
+    ) -> None:
+        """Send a request: `message` at once, `rest` in slices; more will come by `send` unless `is_whole`."""
+        if self._out is None or self.transport is None or self.transport.is_closing():
+            answer.fail(self._broken_off(answer))
+            return
+        self._answer = answer
+        self._timeouts = timeouts
+        self._is_manual = manual_clock
+        self._head_bytes = 0
+        answer.connection = self
+        answer.parser = self._parser = HttpResponseParser(answer)
+        self._out.start(message, rest, is_whole=is_whole)
+        self._set_clock()
+
+    async def send(self, data: bytes) -> bool:
+        """Send a further piece and wait until it has drained, more or less.
+
+        Returns whether the next one is wanted: not after the answer has ended, failed, or is an error.
+        """
+        answer, out = self._answer, self._out
+        if answer is None or out is None or answer.status >= 400:
+            return False
+        out.send(data)
+        self._set_clock()
+        if not out.can_write:
+            try:
+                await out.wait()
+            except asyncio.CancelledError:
+                answer.close()
+                raise
+        return self._answer is answer and answer.status < 400
+
+    def finish_sending(self) -> None:
+        """Say that `send` gave all there is: what is waited for now is the answer."""
+        if self._out is not None:
+            self._out.is_whole = True
+            self._set_clock()
+
+    def cut(self) -> None:
+        """End the answer that is on its way, if there is one, and the connection."""
+        if self._answer is not None:
+            self._answer.close()
+        self.abandon()
+
+    # What the answer asks for.
+
+    def abandon(self) -> None:
+        """Cut the connection at once; the answer has already parted from it."""
+        self._answer = self._parser = None
+        if self._out is not None:
+            self._out.drop()
+        if self.transport is not None:
+            self.transport.abort()
+
+    def resume(self) -> None:
+        """Take in bytes again, if that was stopped."""
+        if self._is_paused and self.transport is not None:
+            self._is_paused = False
+            self.transport.resume_reading()
+            if not self._is_manual:
+                self._clock.restart()
+
+    def restart_clock(self) -> None:
+        """Count the silence from now on."""
+        self._clock.restart()
+
+    # What the transport tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport; silences are long here, so the system is asked to probe the other side."""
+        # uvloop's transports have the methods but not the base class.
+        self.transport = cast(asyncio.Transport, transport)
+        self._out = Outgoing(self.transport)
+        sock = transport.get_extra_info("socket")
+        self._poll.register(sock.fileno(), select.POLLIN)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 45)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand what came to the parser, and what that made of it to the reader."""
+        answer = self._answer
+        if answer is None:
+            self.abandon()
+            return
+        answer.has_begun = True
+        is_head = not answer.status
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as exc:
+            if not answer.is_done:
+                answer.fail(faults.nonsense(self._label, exc, has_head=bool(answer.status)))
+                return
+            answer.is_keepable = False
+        if is_head and self._is_head_too_long(answer, len(data)):
+            answer.status = 0
+            answer.fail(
+                ProviderFailed(f"{self._label}: the answer's headers are longer than {HEAD_LIMIT} bytes")
+            )
+            return
+        if answer.is_done:
+            self._finish(answer)
+        else:
+            self._go_on(answer)
+        answer.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what is still waiting: well, where the connection's end is the body's, else badly."""
+        answer = self._answer
+        self._clock.stop()
+        if answer is not None:
+            if exc is None and answer.ends_with_connection():
+                answer.is_done = True
+                answer.detach()
+                answer.wake()
+            else:
+                answer.fail(self._broken_off(answer))
+        self.abandon()
+        self.transport = None
+        self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        """Stop sending."""
+        if self._out is not None:
+            self._out.pause()
+
+    def resume_writing(self) -> None:
+        """Go on sending."""
+        if self._out is not None:
+            self._out.resume()
+        if self._answer is not None:
+            self._set_clock()
+
+    # Inside.
+
+    def _go_on(self, answer: Response) -> None:
+        if not self._is_manual:
+            self._clock.restart()
+        if answer.unread > UNREAD_LIMIT and not self._is_paused and self.transport is not None:
+            self._is_paused = True
+            self.transport.pause_reading()
+        if answer.status >= 400 and self._out is not None:
+            self._out.release()
+
+    def _finish(self, answer: Response) -> None:
+        self._answer = self._parser = None
+        answer.detach()
+        self.resume()
+        out, transport = self._out, self.transport
+        is_over = out is not None and out.is_over and transport is not None and not transport.is_closing()
+        if answer.is_keepable and is_over:
+            self._on_free(self)
+        else:
+            self.abandon()
+
+    def _is_head_too_long(self, answer: Response, size: int) -> bool:
+        self._head_bytes += size
+        if self._head_bytes <= HEAD_LIMIT:
+            return False
+        return not answer.status or answer.head_size() > HEAD_LIMIT
+
+    def _set_clock(self) -> None:
+        out = self._out
+        if out is None:
+            return
+        if out.is_stuck:
+            self._clock.set(self._timeouts.write)
+        elif out.is_whole:
+            self._clock.set(self._timeouts.read)
+        else:
+            # The caller has more to send, and takes its time.
+            self._clock.set(None)
+
+    def _silent(self, late: float) -> None:
+        answer, out = self._answer, self._out
+        if answer is None or out is None:
+            return
+        if answer.parts:
+            # Not the other side is silent: what it said has not been read yet.
+            self._set_clock()
+        elif late > _STALL_SECONDS and self._poll.poll(0):
+            self._clock.allow(_STALL_SECONDS / 2)
+        elif out.is_stuck:
+            answer.fail(faults.write_timed_out(self._label, self._clock.limit))
+        else:
+            answer.fail(faults.timed_out(self._label, self._clock.limit, has_head=bool(answer.status)))
+
+    def _broken_off(self, answer: Response) -> ProviderError:
+        return faults.broken_off(self._label, has_begun=answer.has_begun, has_head=bool(answer.status))

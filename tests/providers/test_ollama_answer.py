@@ -68,9 +68,10 @@ def test_thinking_becomes_reasoning_content_and_tool_calls_get_indexes_and_ids()
 
 
 def test_arguments_keep_their_numbers() -> None:
-    sent = b'{"message":{"tool_calls":[{"function":{"name":"f","arguments":{"n":1.50,"b":12345678901234567890}}}]}}'
-    heard, _ = translated(sent, line("stop"))
-    assert heard.tools[0]["arguments"] == '{"n":1.50,"b":12345678901234567890}'
+    arguments = '{"n":1.50,"b":12345678901234567890}'
+    sent = f'{{"message":{{"tool_calls":[{{"function":{{"name":"f","arguments":{arguments}}}}}]}}}}'
+    heard, _ = translated(sent.encode(), line("stop"))
+    assert heard.tools[0]["arguments"] == arguments
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def read(status: int, body: bytes | object, retry_after: str | None = None) -> P
     return refusal("ollama", status, sent, model="llama3", retry_after=retry_after)
 
 
-@pytest.mark.parametrize("text", ["model 'llama3' not found", "model \"llama3\" not found, try pulling it first"])
+@pytest.mark.parametrize("text", ["model 'llama3' not found", 'model "llama3" not found, try pulling it'])
 def test_a_missing_model_is_a_404(text: str) -> None:
     error = read(404, {"error": text})
     assert isinstance(error, ProviderRefused)
@@ -62,7 +62,7 @@ def test_an_over_long_prompt_says_so(body: object) -> None:
             {"error": '{"error":{"code":400,"message":"Multimodal data provided","type":"x"}}'},
             "Multimodal data provided",
         ),
-        ({"error": "{not json"}, "{not json"},
+        ({"error": "{not json"}, "{not json"),
     ],
 )
 def test_a_capability_that_lacks_passes_with_its_message(body: object, message: str) -> None:

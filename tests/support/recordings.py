@@ -1,4 +1,4 @@
-"""Recordings of real provider traffic, where there are any: they are other projects' and lie outside this one."""
+"""Recordings of real provider traffic, where there are any: they are not this project's to keep."""
 
 import json
 import os

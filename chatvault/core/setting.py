@@ -1,7 +1,7 @@
-"""How a settings class declares a field: its default, and one sentence of help."""
+"""How a settings class declares a field: its default, one sentence of help, and its bounds."""
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -18,3 +18,19 @@ def setting(default: Any, help: str) -> Any:
 def setting_of(factory: Callable[[], Any], help: str) -> Any:
     """Declare a field whose default is made anew by `factory` (a nested settings class, a mapping)."""
     return field(default_factory=factory, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds of a number, both included: `port: Annotated[int, Range(1, 65535)]`.
+
+    Without one a number may be anything from 0 up.
+    """
+
+    least: float
+    most: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ByteSize:
+    """Marks a whole number of bytes, which people may write with a unit: `20MB`, `1GiB`."""

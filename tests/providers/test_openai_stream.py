@@ -18,7 +18,7 @@ from chatvault.errors import (
 )
 from chatvault.providers.openai_stream import OpenAIStream
 from tests.support.streams import hear, read_to_end
-from tests.support.upstream import FakeAnswer, cut
+from tests.support.answers import FakeAnswer, cut
 
 
 def event(delta: dict, finish: str | None = None, **more: object) -> bytes:

@@ -1,0 +1,111 @@
+"""What the daemon does when the command line asks over the control socket."""
+
+import os
+import secrets
+import time
+from collections.abc import Mapping
+
+from chatvault import __version__
+from chatvault.control.server import Handler
+from chatvault.core.access import new_secret
+from chatvault.core.chat import Json, JsonObject
+from chatvault.daemon.engine import Engine, now_ms
+from chatvault.daemon.http_server import HttpServer
+from chatvault.daemon.memory import resident_bytes
+from chatvault.daemon.supervisor import Supervisor
+from chatvault.daemon.token_changes import issue, revoke, rotate
+from chatvault.gateway.auth import Doorkeeper
+from chatvault.gateway.call import RunningCalls
+from chatvault.store import tokens
+from chatvault.store.writer import Store
+
+_PROBE_MS = 60_000
+
+
+class ControlLoop:
+    """The handlers of the control socket, over the parts they ask or change."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        store: Store,
+        doorkeeper: Doorkeeper,
+        running: RunningCalls,
+        server: HttpServer,
+        supervisor: Supervisor,
+        base_url: str,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._doorkeeper = doorkeeper
+        self._running = running
+        self._server = server
+        self._supervisor = supervisor
+        self._base_url = base_url
+        self._started_ms = now_ms()
+        self._started = time.monotonic()
+
+    def routes(self) -> Mapping[tuple[str, str], Handler]:
+        """Return every handler by its method and path."""
+        return {
+            ("GET", "/v1/status"): self._status,
+            ("POST", "/v1/tokens"): self._add_token,
+            ("POST", "/v1/tokens/revoke"): self._revoke_token,
+            ("POST", "/v1/tokens/rotate"): self._rotate_token,
+            ("POST", "/v1/probe"): self._probe,
+        }
+
+    async def reload_tokens(self) -> None:
+        """Take over what the database says of access tokens: at the start, and after each change."""
+        self._doorkeeper.replace(await self._store.submit(tokens.load_all))
+
+    async def _status(self, query: JsonObject) -> JsonObject:
+        seq, head = self._store.head
+        return {
+            "schema": 1,
+            "version": __version__,
+            "pid": os.getpid(),
+            "started_at_ms": self._started_ms,
+            "uptime_seconds": round(time.monotonic() - self._started),
+            "base_url": self._base_url,
+            "requests_in_flight": len(self._running),
+            "connections": self._server.connections,
+            "memory_bytes": resident_bytes(),
+            "ledger": {"queued_writes": self._store.queue_length},
+            "audit_head": {"seq": seq, "hash": head.hex()},
+            "providers": [self._provider(name) for name in self._engine.providers],
+            "troubles": dict(self._supervisor.troubles),
+        }
+
+    def _provider(self, name: str) -> Json:
+        provider = self._engine.providers[name]
+        places = self._engine.places[name]
+        return {
+            "name": name,
+            "kind": provider.kind,
+            "in_flight": places.taken,
+            "queued": places.waiting,
+            "models": self._engine.catalog.count(name),
+            "trouble": self._engine.catalog.failures.get(name),
+        }
+
+    async def _add_token(self, body: JsonObject) -> JsonObject:
+        issued = await self._store.submit(lambda tx: issue(tx, body, now_ms=now_ms()))
+        await self.reload_tokens()
+        return {**issued, "base_url": self._base_url}
+
+    async def _revoke_token(self, body: JsonObject) -> JsonObject:
+        revoked = await self._store.submit(lambda tx: revoke(tx, body, now_ms=now_ms()))
+        await self.reload_tokens()
+        return {**revoked, "requests_cut": self._running.end_token(str(revoked["id"]))}
+
+    async def _rotate_token(self, body: JsonObject) -> JsonObject:
+        issued = await self._store.submit(lambda tx: rotate(tx, body, now_ms=now_ms()))
+        await self.reload_tokens()
+        return {**issued, "base_url": self._base_url}
+
+    async def _probe(self, body: JsonObject) -> JsonObject:
+        secret = new_secret(secrets.choice)
+        self._doorkeeper.admit_probe(secret, until_ms=now_ms() + _PROBE_MS)
+        return {"secret": secret, "base_url": self._base_url}

@@ -1,0 +1,108 @@
+"""What is built from the settings: providers, prices, the catalog, and the relay over them."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chatvault.config.settings import PriceOverride, Settings
+from chatvault.core.pricing import Override, PriceBook, RateCard, override
+from chatvault.core.routing import Route, parse_route
+from chatvault.daemon.supervisor import Supervisor
+from chatvault.gateway.books import Books
+from chatvault.gateway.catalog import Catalog
+from chatvault.gateway.heartbeat import Heartbeat
+from chatvault.gateway.places import Places
+from chatvault.gateway.planning import Planner
+from chatvault.gateway.relay import Relay
+from chatvault.providers import registry
+from chatvault.providers.base import Provider, ProviderSettings, Resources
+from chatvault.store.writer import Store
+
+
+def now_ms() -> int:
+    """Return the time, in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Everything that takes a request from its body to its answer."""
+
+    providers: Mapping[str, Provider]
+    places: Mapping[str, Places]
+    catalog: Catalog
+    prices: PriceBook
+    books: Books
+    relay: Relay
+
+    async def aclose(self) -> None:
+        """Close the providers' connections and end their processes."""
+        for provider in self.providers.values():
+            await provider.aclose()
+
+
+def build_engine(
+    settings: Settings[ProviderSettings],
+    store: Store,
+    supervisor: Supervisor,
+    heartbeat: Heartbeat,
+    *,
+    environ: Mapping[str, str],
+    cache_dir: Path,
+) -> Engine:
+    """Build the engine. Raises ConfigError."""
+    resources = Resources(environ, cache_dir, supervisor.spawn, now_ms)
+    providers = {
+        name: registry.build(entry.kind, name, entry.settings, resources)
+        for name, entry in settings.providers.items()
+    }
+    places = {
+        name: Places(name, limit=entry.settings.max_concurrency, queue_seconds=entry.settings.queue_seconds)
+        for name, entry in settings.providers.items()
+    }
+    prices = PriceBook([_override(override) for override in settings.prices.overrides], None)
+    catalog = Catalog(providers, _aliases(settings, providers), clock=time.monotonic)
+    books = Books(store, prices, now_ms=now_ms, clock=time.monotonic)
+
+    def remember_card(card: RateCard) -> None:
+        store.remember_rate_card(
+            card.id, card.canonical_json(), provider=card.provider, model=card.model, source=card.source
+        )
+
+    planner = Planner(providers=providers, prices=prices, remember_card=remember_card)
+    relay = Relay(
+        catalog=catalog,
+        planner=planner,
+        books=books,
+        places=places,
+        heartbeat=heartbeat,
+        clock=time.monotonic,
+    )
+    return Engine(providers, places, catalog, prices, books, relay)
+
+
+def _override(setting: PriceOverride) -> Override:
+    per_mtok = setting.per_mtok
+    return override(
+        setting.model,
+        input=per_mtok.input,
+        output=per_mtok.output,
+        cache_read=per_mtok.cache_read,
+        cache_write_5m=per_mtok.cache_write_5m,
+        cache_write_1h=per_mtok.cache_write_1h,
+        from_day=setting.from_,
+        until_day=setting.to,
+        note=setting.note or "",
+    )
+
+
+def _aliases(
+    settings: Settings[ProviderSettings], providers: Mapping[str, Provider]
+) -> dict[str, tuple[Route, ...]]:
+    locals_by_provider = {name: provider.is_local for name, provider in providers.items()}
+    aliases = {}
+    for name, alias in settings.models.items():
+        routes = (parse_route(text, locals_by_provider=locals_by_provider) for text in alias.routes)
+        aliases[name] = tuple(route for route in routes if route is not None)
+    return aliases

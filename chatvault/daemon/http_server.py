@@ -1,0 +1,147 @@
+"""The gateway's listening sockets, and uvicorn's HTTP protocol on them inside the daemon's own loop.
+
+uvicorn's server would take over signals, bind late and leave the process when that fails; its protocol class
+alone does none of that, and it takes a connection from anywhere: a socket here, a tunnel's channel later.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from chatvault.errors import ChatVaultError, NotPermitted
+
+_BACKLOG = 2048
+# Clients keep connections for a minute or so; the side that closes first decides who meets the race.
+_KEEP_ALIVE_SECONDS = 75
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Bind and listen on every address `host` stands for. Raises ChatVaultError with what to do."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as exc:
+        raise ChatVaultError(
+            f"server.host: {host!r} is no address of this machine ({exc.strerror})",
+            hint="127.0.0.1 is this machine only, 0.0.0.0 every network it is in",
+        ) from exc
+    listeners: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            listeners.append(_listen(family, address))
+    except OSError as exc:
+        for listener in listeners:
+            listener.close()
+        raise _bind_error(host, port, exc) from exc
+    return listeners
+
+
+def _listen(family: int, address: Any) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _bind_error(host: str, port: int, exc: OSError) -> ChatVaultError:
+    if isinstance(exc, PermissionError):
+        return NotPermitted(
+            f"port {port} may not be listened on by this user", hint="choose a port above 1023: --port 4000"
+        )
+    return ChatVaultError(
+        f"{host}:{port} can't be listened on: {(exc.strerror or str(exc)).lower()}",
+        hint=f"is another program there? `ss -ltnp 'sport = :{port}'` shows it; --port chooses another",
+    )
+
+
+class HttpServer:
+    """Serve an ASGI app on bound sockets."""
+
+    def __init__(self, app: Any, listeners: list[socket.socket]) -> None:
+        self._listeners = listeners
+        self._servers: list[asyncio.Server] = []
+        self._state = ServerState()
+        self._config = Config(
+            app,
+            lifespan="off",
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        )
+        self._config.load()
+        self.set_date()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._state.connections)
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """The addresses and ports that are listened on."""
+        return [listener.getsockname()[:2] for listener in self._listeners]
+
+    def set_date(self) -> None:
+        """Set the Date header that answers carry, to the second."""
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+
+    async def keep_date(self) -> None:
+        """Keep the Date header right for as long as the daemon runs."""
+        while True:
+            self.set_date()
+            await asyncio.sleep(1)
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            self._servers.append(await loop.create_server(self._protocol(), sock=listener))
+
+    def _protocol(self) -> Callable[[], asyncio.Protocol]:
+        return lambda: HttpToolsProtocol(config=self._config, server_state=self._state, app_state={})
+
+    async def stop(self, *, drain_seconds: float, hurry: asyncio.Event) -> bool:
+        """Stop accepting and let running answers end; return whether all did within `drain_seconds`.
+
+        `hurry` ends the wait early.
+        """
+        for server in self._servers:
+            server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        drained = asyncio.ensure_future(self._drained())
+        hurried = asyncio.ensure_future(hurry.wait())
+        await asyncio.wait({drained, hurried}, timeout=drain_seconds, return_when=asyncio.FIRST_COMPLETED)
+        drained.cancel()
+        hurried.cancel()
+        return not self._state.tasks
+
+    async def _drained(self) -> None:
+        while self._state.tasks:
+            await asyncio.wait(set(self._state.tasks))
+
+    async def abandon(self, *, seconds: float) -> None:
+        """Give what is still running, once told to end, so long to do so; then close everything."""
+        if self._state.tasks:
+            await asyncio.wait(set(self._state.tasks), timeout=seconds)
+        for connection in list(self._state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.close()

@@ -1,0 +1,142 @@
+"""The ASGI app: the hot route answered here, every other one by FastAPI behind it.
+
+FastAPI's router and request objects cost as much as all the rest of a request; so the one route that carries
+the traffic stands in front of it, in plain ASGI. FastAPI still describes it, and serves it where it is called
+directly.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from chatvault.core.access import AccessToken
+from chatvault.core.ulid import ulid
+from chatvault.errors import RequestError
+from chatvault.gateway.answers import Headers, Send, send_error, send_json, unauthorized
+from chatvault.gateway.auth import Doorkeeper
+from chatvault.gateway.books import Books
+from chatvault.gateway.call import Call, RunningCalls
+from chatvault.gateway.client_name import client_name
+from chatvault.gateway.relay import Relay
+from chatvault.gateway.request_log import log_failed_login
+from chatvault.gateway.requests import (
+    ClientLeft,
+    Receive,
+    canonical_path,
+    check_announced_size,
+    header,
+    read_body,
+    watch_for_leaving,
+)
+
+Scope = Mapping[str, Any]
+AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+CHAT_PATH = "/v1/chat/completions"
+_HEALTH = b'{"status":"ok"}'
+
+
+class ChatRoute:
+    """Serve POST /v1/chat/completions: the door, the body, the relay, and an eye on the client."""
+
+    def __init__(
+        self,
+        *,
+        doorkeeper: Doorkeeper,
+        relay: Relay,
+        books: Books,
+        running: RunningCalls,
+        now_ms: Callable[[], int],
+        clock: Callable[[], float],
+        max_body_bytes: int,
+    ) -> None:
+        self._doorkeeper = doorkeeper
+        self._relay = relay
+        self._books = books
+        self._running = running
+        self._now_ms = now_ms
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        now_ms = self._now_ms()
+        call_id = ulid(now_ms, os.urandom(10))
+        out: Headers = [(b"x-request-id", call_id.encode())]
+        headers = scope["headers"]
+        token = self._doorkeeper.identify(headers)
+        if token is None:
+            log_failed_login(_address(scope), "no valid access token", request_id=call_id)
+            await send_error(send, unauthorized(), [*out, *_closing(headers)])
+            return
+        call = self._call(scope, call_id, token, now_ms)
+        self._running.add(call)
+        try:
+            try:
+                check_announced_size(headers, self._max_body_bytes)
+                raw = await read_body(receive, self._max_body_bytes)
+            except RequestError as exc:
+                self._books.refuse(call, http_status=exc.status, error_code=exc.code)
+                await send_error(send, exc, [*out, (b"connection", b"close")])
+                return
+            except ClientLeft:
+                self._books.refuse(call, http_status=499, error_code="client_left")
+                return
+            watcher = call.task.get_loop().create_task(watch_for_leaving(receive, call))
+            try:
+                await self._relay.serve(call, raw, send, out)
+            finally:
+                watcher.cancel()
+        finally:
+            self._running.discard(call)
+
+    def _call(self, scope: Scope, call_id: str, token: AccessToken, now_ms: int) -> Call:
+        task = asyncio.current_task()
+        assert task is not None
+        return Call(
+            call_id,
+            token,
+            started_ms=now_ms,
+            started=self._clock(),
+            client_ip=_address(scope),
+            via=scope.get("extensions", {}).get("chatvault.via", "local"),
+            client=client_name(header(scope["headers"], b"user-agent")),
+            endpoint=CHAT_PATH,
+            task=task,
+        )
+
+
+class Gateway:
+    """The outermost app. `api` is FastAPI's; it is asked for everything but the hot route and the probes."""
+
+    def __init__(self, chat: ChatRoute, api: AsgiApp) -> None:
+        self._chat = chat
+        self._api = api
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._api(scope, receive, send)
+            return
+        path = scope["path"]
+        if path != CHAT_PATH:
+            path = canonical_path(path)
+        method = scope["method"]
+        if path == CHAT_PATH and method == "POST":
+            await self._chat(scope, receive, send)
+        elif path == "/health" and method in ("GET", "HEAD"):
+            await send_json(send, 200, _HEALTH, [])
+        else:
+            await self._api({**scope, "path": path}, receive, send)
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _closing(headers: Headers) -> Headers:
+    """Return `connection: close` where an unread body would follow: nobody reads on for a stranger."""
+    has_body = header(headers, b"content-length") not in (b"", b"0") or header(headers, b"transfer-encoding")
+    return [(b"connection", b"close")] if has_body else []

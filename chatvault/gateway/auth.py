@@ -1,0 +1,66 @@
+"""Who is at the door: from a request's headers to its access token."""
+
+from collections.abc import Callable, Iterable
+
+from chatvault.core.access import AccessToken, is_well_formed, secret_hash
+
+_Headers = Iterable[tuple[bytes, bytes]]
+
+PROBE_ID = "probe"
+"""The id of the identity that `doctor` and the outside check use: it makes no ledger row."""
+
+
+class Doorkeeper:
+    """Know every access token by its secret's hash; looked up by equality, so that timing reveals nothing.
+
+    What was let in once is remembered by the raw header, until `replace` brings a change: a revocation holds
+    from the next request on.
+    """
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._by_hash: dict[bytes, AccessToken] = {}
+        self._by_header: dict[bytes, AccessToken] = {}
+        self._probes: dict[bytes, AccessToken] = {}
+
+    def replace(self, tokens: Iterable[tuple[AccessToken, bytes]]) -> None:
+        """Take over all access tokens, each with the hash of a secret that opens it."""
+        self._by_hash = {digest: token for token, digest in tokens}
+        self._by_header.clear()
+
+    def admit_probe(self, secret: str, *, until_ms: int) -> None:
+        """Let one more secret in, for the echo provider alone and a short time."""
+        now = self._now_ms()
+        self._probes = {digest: token for digest, token in self._probes.items() if token.is_valid(now)}
+        self._probes[secret_hash(secret)] = AccessToken(
+            PROBE_ID, PROBE_ID, PROBE_ID, now, secret[-4:], ("echo/*",), True, until_ms
+        )
+
+    def identify(self, headers: _Headers) -> AccessToken | None:
+        """Return the access token a request presents, or None: missing, malformed and revoked look alike."""
+        for name, value in headers:
+            if name == b"authorization" or name == b"x-api-key":
+                token = self._by_header.get(value)
+                if token is None:
+                    token = self._look_up(value, is_bearer=name == b"authorization")
+                if token is not None and (token.expires_at is None or self._now_ms() < token.expires_at):
+                    return token
+        return None
+
+    def _look_up(self, value: bytes, *, is_bearer: bool) -> AccessToken | None:
+        text = value.decode("latin-1").strip()
+        if is_bearer:
+            scheme, _, text = text.partition(" ")
+            text = text.strip()
+            if scheme.lower() != "bearer":
+                return None
+        if not is_well_formed(text):
+            return None
+        digest = secret_hash(text)
+        token = self._by_hash.get(digest)
+        if token is None:
+            return self._probes.get(digest)
+        if token.revoked_at is not None:
+            return None
+        self._by_header[value] = token
+        return token

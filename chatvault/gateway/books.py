@@ -1,0 +1,173 @@
+"""How a request is written down: its hold, and the row it ends as."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from chatvault.core.chat import ChatRequest
+from chatvault.core.estimate import input_estimate
+from chatvault.core.ledger import (
+    FREE,
+    REFUSED_COST,
+    UNPRICED,
+    Attempt,
+    Cost,
+    LedgerRow,
+    Status,
+    settled,
+)
+from chatvault.core.metering import Meter
+from chatvault.core.pricing import PriceBook, cost
+from chatvault.core.usage import NO_USAGE, Usage
+from chatvault.gateway.auth import PROBE_ID
+from chatvault.gateway.call import Call
+from chatvault.gateway.planning import Plan, PricedRoute
+from chatvault.gateway.request_log import log_request
+from chatvault.store.writer import Store
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a request has come: what its row is written from, however it ends."""
+
+    request: ChatRequest | None = None
+    plan: Plan | None = None
+    at: PricedRoute | None = None
+    was_sent: bool = False
+    has_begun: bool = False
+    meter: Meter | None = None
+    usage: Usage | None = None
+    ttft_ms: int | None = None
+    upstream_request_id: str | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    is_settled: bool = False
+
+
+class Books:
+    """Write requests down. Settling never blocks: the writer thread takes it from there."""
+
+    def __init__(
+        self,
+        store: Store,
+        prices: PriceBook,
+        *,
+        now_ms: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._prices = prices
+        self._now_ms = now_ms
+        self._clock = clock
+
+    async def hold(self, call: Call, plan: Plan) -> None:
+        """Commit the hold: nothing is sent on before this returns. Raises StoreError."""
+        if call.token.id != PROBE_ID:
+            await self._store.hold(plan.hold)
+
+    def refuse(self, call: Call, *, http_status: int, error_code: str | None) -> None:
+        """Write down a request that was never sent on and costs nothing."""
+        self._put(call, _refused_row(call, self._now_ms(), http_status, error_code), (), durable=False)
+
+    def settle(
+        self,
+        call: Call,
+        progress: Progress,
+        *,
+        status: Status,
+        http_status: int,
+        error_code: str | None = None,
+    ) -> None:
+        """Write down how a request ended, once; a request that wasn't planned yet is a refused one."""
+        if progress.is_settled:
+            return
+        progress.is_settled = True
+        if progress.plan is None or progress.at is None:
+            self.refuse(call, http_status=http_status, error_code=error_code)
+            return
+        finished_ms = self._now_ms()
+        usage, price = self._usage_and_cost(call, progress, status, finished_ms)
+        row = settled(
+            progress.plan.hold,
+            finished_at=finished_ms,
+            status=status,
+            http_status=http_status,
+            usage=usage,
+            cost=price,
+            error_code=error_code,
+            provider=progress.at.route.provider,
+            upstream_model=progress.at.route.model,
+            ttft_ms=progress.ttft_ms,
+            duration_ms=int((self._clock() - call.started) * 1000),
+            upstream_request_id=progress.upstream_request_id,
+        )
+        attempts = progress.attempts if len(progress.attempts) > 1 else ()
+        self._put(call, row, attempts, durable=not progress.plan.hold.is_local)
+
+    def _usage_and_cost(
+        self, call: Call, progress: Progress, status: Status, finished_ms: int
+    ) -> tuple[Usage, Cost]:
+        at = progress.at
+        assert at is not None
+        if status is Status.REFUSED:
+            return NO_USAGE, REFUSED_COST
+        usage = progress.usage
+        if usage is None and progress.meter is not None and progress.request is not None:
+            usage = progress.meter.final_usage(input_estimate=input_estimate(progress.request))
+        if usage is None:
+            usage = NO_USAGE
+        if at.route.is_local:
+            return usage, FREE
+        if usage is NO_USAGE:
+            # Nothing came back that anybody could bill: a provider's refusal, or no connection at all.
+            return usage, REFUSED_COST
+        if at.card is None:
+            return usage, UNPRICED
+        provider = at.provider
+        return usage, cost(
+            at.card,
+            usage,
+            started_ms=call.started_ms,
+            finished_ms=finished_ms,
+            lookup=lambda model: self._prices.find(
+                provider.name, provider.kind, model, at_ms=call.started_ms
+            ),
+            ceiling_picousd=at.ceiling_picousd,
+        )
+
+    def _put(self, call: Call, row: LedgerRow, attempts: Sequence[Attempt], *, durable: bool) -> None:
+        if call.token.id == PROBE_ID:
+            return
+        self._store.settle(row, attempts=attempts, durable=durable)
+        log_request(row, token_name=call.token.name)
+
+
+def _refused_row(call: Call, now_ms: int, http_status: int, error_code: str | None) -> LedgerRow:
+    return LedgerRow(
+        id=call.id,
+        started_at=call.started_ms,
+        finished_at=now_ms,
+        user_id=call.token.user,
+        token_id=call.token.id,
+        client_ip=call.client_ip,
+        via=call.via,
+        client=call.client,
+        endpoint=call.endpoint,
+        model_name=call.model_name,
+        provider=None,
+        upstream_model=None,
+        stream=call.is_stream,
+        status=Status.REFUSED,
+        http_status=http_status,
+        error_code=error_code,
+        input_tokens=None,
+        cached_tokens=None,
+        cache_write_tokens=None,
+        output_tokens=None,
+        reasoning_tokens=None,
+        usage_basis=NO_USAGE.basis,
+        cost_picousd=REFUSED_COST.picousd,
+        cost_basis=REFUSED_COST.basis,
+        rate_card_id=None,
+        ttft_ms=None,
+        duration_ms=now_ms - call.started_ms,
+        upstream_request_id=None,
+    )

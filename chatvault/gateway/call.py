@@ -1,0 +1,99 @@
+"""One running request of a client: what is known of it, and how it can be ended from outside."""
+
+import asyncio
+from collections.abc import Iterable
+from enum import StrEnum
+
+from chatvault.core.access import AccessToken
+
+
+class Ending(StrEnum):
+    """Why a running request was ended before its answer was."""
+
+    CLIENT_LEFT = "client_left"
+    TOKEN_REVOKED = "token_revoked"
+    STOPPING = "stopping"
+
+
+class Call:
+    """One running request. `started_ms` is epoch milliseconds, `started` is monotonic seconds."""
+
+    __slots__ = (
+        "client",
+        "client_ip",
+        "ending",
+        "endpoint",
+        "id",
+        "is_stream",
+        "model_name",
+        "started",
+        "started_ms",
+        "task",
+        "token",
+        "via",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        token: AccessToken,
+        *,
+        started_ms: int,
+        started: float,
+        client_ip: str,
+        via: str,
+        client: str,
+        endpoint: str,
+        task: asyncio.Task[object],
+    ) -> None:
+        self.id = id
+        self.token = token
+        self.started_ms = started_ms
+        self.started = started
+        self.client_ip = client_ip
+        self.via = via
+        self.client = client
+        self.endpoint = endpoint
+        self.task = task
+        self.model_name = ""
+        self.is_stream = False
+        self.ending: Ending | None = None
+
+    def end(self, why: Ending) -> None:
+        """End the request at once, at whatever it is waiting for; the first reason counts."""
+        if self.ending is None:
+            self.ending = why
+            self.task.cancel()
+
+
+class RunningCalls:
+    """All requests that are running, to be counted, and to be ended when their access token is."""
+
+    def __init__(self) -> None:
+        self._calls: set[Call] = set()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, call: Call) -> None:
+        """Note that a request has begun."""
+        self._calls.add(call)
+
+    def discard(self, call: Call) -> None:
+        """Note that a request is over."""
+        self._calls.discard(call)
+
+    def end_token(self, token_id: str) -> int:
+        """Cut all requests of a revoked access token; return how many there were."""
+        return _end((call for call in self._calls if call.token.id == token_id), Ending.TOKEN_REVOKED)
+
+    def end_all(self) -> int:
+        """Cut all requests, since the daemon stops; return how many there were."""
+        return _end(self._calls, Ending.STOPPING)
+
+
+def _end(calls: Iterable[Call], why: Ending) -> int:
+    chosen = list(calls)
+    for call in chosen:
+        call.end(why)
+    return len(chosen)

@@ -1,0 +1,1 @@
+"""The wire formats clients speak, each turned into a ChatRequest."""

@@ -1,0 +1,277 @@
+"""OpenAI's Chat Completions: a request's bytes, through the allow-list, to a ChatRequest.
+
+Every field is taken by name; what isn't known is dropped and named, what could redirect a call is refused.
+Nothing of a client's body travels on except through the values built here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+
+from chatvault.core.chat import (
+    ChatRequest,
+    JsonObject,
+    NamedTool,
+    ResponseFormat,
+    Thinking,
+    Tool,
+    ToolChoice,
+)
+from chatvault.errors import RequestError
+from chatvault.gateway.dialects import openai_messages
+from chatvault.gateway.dialects.fields import (
+    Dropped,
+    as_bool,
+    as_int,
+    as_number,
+    as_object,
+    as_text,
+    cache_mark,
+    refuse,
+)
+from chatvault.gateway.dialects.forbidden import refuse_forbidden_names
+
+_decode = msgspec.json.Decoder().decode
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_MAX_STOPS = 16
+_MAX_TOOLS = 512
+# Known, of no use to any provider, and none of its business: who the client's own users are.
+_KEPT_HERE = frozenset({"user", "metadata", "store", "safety_identifier", "prompt_cache_key"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A request after the allow-list, and the names of the fields that were dropped."""
+
+    request: ChatRequest
+    dropped: tuple[str, ...]
+
+
+def parse(raw: bytes) -> Parsed:
+    """Turn a request's body into a ChatRequest. Raises RequestError (400)."""
+    body = _decoded(raw)
+    refuse_forbidden_names(raw, body)
+    dropped = Dropped()
+    values: dict[str, Any] = {}
+    for key, value in body.items():
+        take = _FIELDS.get(key)
+        if take is not None:
+            if value is not None:
+                take(values, value, dropped)
+        elif key not in _KEPT_HERE:
+            dropped.add(key)
+    if "model" not in values:
+        raise refuse("you must provide a model", "model")
+    if "messages" not in values:
+        raise refuse("you must provide messages", "messages")
+    return Parsed(ChatRequest(**values), dropped.names())
+
+
+def _decoded(raw: bytes) -> dict[str, Any]:
+    try:
+        body = _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise RequestError(f"The body is not valid JSON: {exc}", code="invalid_json") from exc
+    except RecursionError as exc:
+        raise RequestError("The body is nested too deeply.", code="invalid_json") from exc
+    if not isinstance(body, dict):
+        raise RequestError("The body must be a JSON object.", code="invalid_json")
+    return body
+
+
+def _model(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    model = as_text(value, "model")
+    if not model or len(model) > 256:
+        raise refuse("'model' must have between 1 and 256 characters", "model")
+    values["model"] = model
+
+
+def _messages(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    values["messages"] = openai_messages.parse(value, dropped)
+
+
+def _stream_options(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    for key, inner in as_object(value, "stream_options").items():
+        if key == "include_usage":
+            values["include_usage"] = inner is not None and as_bool(inner, "stream_options.include_usage")
+        elif key != "include_obfuscation":
+            dropped.add(f"stream_options.{key}")
+
+
+def _n(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    if as_int(value, "n") != 1:
+        raise refuse("only n=1 is supported: send the request again for another answer", "n")
+
+
+def _stop(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or len(stops) > _MAX_STOPS:
+        raise refuse(f"'stop' must be a string or a list of at most {_MAX_STOPS} strings", "stop")
+    values["stop"] = tuple(as_text(stop, "stop") for stop in stops if stop != "")
+
+
+def _logit_bias(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    biases = as_object(value, "logit_bias")
+    values["logit_bias"] = {
+        key: as_number(bias, "logit_bias", lowest=-100, highest=100) for key, bias in biases.items()
+    }
+
+
+def _effort(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    if value not in _EFFORTS:
+        raise refuse(f"'reasoning_effort' must be one of {', '.join(_EFFORTS)}", "reasoning_effort")
+    values["reasoning_effort"] = value
+
+
+def _thinking(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    thinking = as_object(value, "thinking")
+    kind = thinking.get("type")
+    if kind not in ("enabled", "disabled", "adaptive"):
+        raise refuse("'thinking.type' must be enabled, disabled or adaptive", "thinking.type")
+    budget = thinking.get("budget_tokens")
+    for key in thinking.keys() - {"type", "budget_tokens"}:
+        dropped.add(f"thinking.{key}")
+    tokens = None if budget is None else as_int(budget, "thinking.budget_tokens", lowest=1)
+    values["thinking"] = Thinking(cast(Any, kind), tokens)
+
+
+def _response_format(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    form = as_object(value, "response_format")
+    kind = form.get("type")
+    if kind in ("text", "json_object"):
+        for key in form.keys() - {"type"}:
+            dropped.add(f"response_format.{key}")
+        values["response_format"] = ResponseFormat(cast(Any, kind))
+        return
+    if kind != "json_schema":
+        raise refuse(
+            "'response_format.type' must be text, json_object or json_schema", "response_format.type"
+        )
+    inner = as_object(form.get("json_schema"), "response_format.json_schema")
+    for key in inner.keys() - {"name", "description", "schema", "strict"}:
+        dropped.add(f"response_format.json_schema.{key}")
+    path = "response_format.json_schema"
+    values["response_format"] = ResponseFormat(
+        "json_schema",
+        schema=_optional(inner, "schema", path, as_object),
+        name=_optional(inner, "name", path, as_text),
+        description=_optional(inner, "description", path, as_text),
+        strict=_optional(inner, "strict", path, as_bool),
+    )
+
+
+def _tools(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    if not isinstance(value, list) or len(value) > _MAX_TOOLS:
+        raise refuse(f"'tools' must be a list of at most {_MAX_TOOLS} tools", "tools")
+    values["tools"] = tuple(_tool(item, f"tools[{index}]", dropped) for index, item in enumerate(value))
+
+
+def _tool(value: object, path: str, dropped: Dropped) -> Tool:
+    tool = as_object(value, path)
+    if tool.get("type", "function") != "function":
+        raise refuse(
+            f"'{path}.type' must be function: other kinds of tools are not served here", f"{path}.type"
+        )
+    function = as_object(tool.get("function"), f"{path}.function")
+    for key in tool.keys() - {"type", "function", "cache_control"}:
+        dropped.add(f"tools.{key}")
+    for key in function.keys() - {"name", "description", "parameters", "strict", "cache_control"}:
+        dropped.add(f"tools.function.{key}")
+    where = f"{path}.function"
+    name = as_text(function.get("name"), f"{where}.name")
+    if not name:
+        raise refuse(f"'{where}.name' can't be empty", f"{where}.name")
+    mark = tool.get("cache_control") or function.get("cache_control")
+    return Tool(
+        name,
+        _optional(function, "description", where, as_text),
+        parameters=_optional(function, "parameters", where, as_object),
+        strict=_optional(function, "strict", where, as_bool),
+        cache=cache_mark(mark, f"{path}.cache_control"),
+    )
+
+
+def _tool_choice(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    values["tool_choice"] = _choice(value)
+
+
+def _choice(value: object) -> ToolChoice:
+    if value in ("none", "auto", "required"):
+        return cast(ToolChoice, value)
+    if isinstance(value, Mapping) and value.get("type") == "function":
+        function = as_object(value.get("function"), "tool_choice.function")
+        return NamedTool(as_text(function.get("name"), "tool_choice.function.name"))
+    raise refuse("'tool_choice' must be none, auto, required or name a function", "tool_choice")
+
+
+def _legacy(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    raise refuse(
+        "'functions' and 'function_call' are the old form: send 'tools' and 'tool_choice'", "functions"
+    )
+
+
+def _optional(values: JsonObject, key: str, path: str, read: Callable[[object, str], Any]) -> Any:
+    value = values.get(key)
+    return None if value is None else read(value, f"{path}.{key}")
+
+
+_Take = Callable[[dict[str, Any], Any, Dropped], None]
+
+
+def _number(name: str, lowest: float, highest: float) -> _Take:
+    def take(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+        values[name] = as_number(value, name, lowest=lowest, highest=highest)
+
+    return take
+
+
+def _whole(name: str, lowest: int, highest: int, *, wire_name: str | None = None) -> _Take:
+    def take(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+        values[name] = as_int(value, wire_name or name, lowest=lowest, highest=highest)
+
+    return take
+
+
+def _claim(name: str) -> _Take:
+    def take(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+        values[name] = as_bool(value, name)
+
+    return take
+
+
+def _old_max_tokens(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    tokens = as_int(value, "max_tokens", lowest=1, highest=_MAX_INT)
+    values.setdefault("max_tokens", tokens)
+
+
+_MAX_INT = 2**31 - 1
+_FIELDS: dict[str, _Take] = {
+    "model": _model,
+    "messages": _messages,
+    "stream": _claim("stream"),
+    "stream_options": _stream_options,
+    "n": _n,
+    "max_tokens": _old_max_tokens,
+    "max_completion_tokens": _whole("max_tokens", 1, _MAX_INT, wire_name="max_completion_tokens"),
+    "temperature": _number("temperature", 0, 2),
+    "top_p": _number("top_p", 0, 1),
+    "top_k": _whole("top_k", 0, _MAX_INT),
+    "min_p": _number("min_p", 0, 1),
+    "stop": _stop,
+    "seed": _whole("seed", -(2**63), 2**63 - 1),
+    "frequency_penalty": _number("frequency_penalty", -2, 2),
+    "presence_penalty": _number("presence_penalty", -2, 2),
+    "logit_bias": _logit_bias,
+    "logprobs": _claim("logprobs"),
+    "top_logprobs": _whole("top_logprobs", 0, 20),
+    "tools": _tools,
+    "tool_choice": _tool_choice,
+    "parallel_tool_calls": _claim("parallel_tool_calls"),
+    "response_format": _response_format,
+    "reasoning_effort": _effort,
+    "thinking": _thinking,
+    "functions": _legacy,
+    "function_call": _legacy,
+}

@@ -1,0 +1,113 @@
+"""What a request may cost at most: its routes, each with its price, and the hold that covers the dearest."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from chatvault.core.chat import ChatRequest
+from chatvault.core.estimate import input_bound
+from chatvault.core.ledger import Hold
+from chatvault.core.model_limits import limits
+from chatvault.core.pricing import PriceBook, RateCard, ceiling
+from chatvault.core.routing import Route
+from chatvault.errors import RequestError
+from chatvault.gateway.call import Call
+from chatvault.providers.base import Provider
+
+# What a model may produce when neither the request, nor the provider, nor the table of limits says so.
+_UNKNOWN_MODELS_OUTPUT = 131_072
+
+
+@dataclass(frozen=True, slots=True)
+class PricedRoute:
+    """A route, its provider, and its price: `card` is None at home, and where nobody knows the price."""
+
+    route: Route
+    provider: Provider
+    card: RateCard | None
+    ceiling_picousd: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The routes in the order they are tried, and the hold for all of them."""
+
+    routes: tuple[PricedRoute, ...]
+    hold: Hold
+
+
+class Planner:
+    """Price the routes of a request."""
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, Provider],
+        prices: PriceBook,
+        remember_card: Callable[[RateCard], None],
+    ) -> None:
+        self._providers = providers
+        self._prices = prices
+        self._remember_card = remember_card
+        self._remembered: set[str] = set()
+
+    def plan(self, call: Call, request: ChatRequest, routes: Sequence[Route]) -> Plan:
+        """Return the plan for a request that `routes` may answer. Raises RequestError (400)."""
+        able = [route for route in routes if not route.is_local] if _has_remote_image(request) else routes
+        if not able:
+            raise RequestError(
+                "A local model is not shown images from elsewhere: send the image itself, as a data: URL.",
+                code="image_url_not_fetched",
+                param="messages",
+            )
+        priced = tuple([self._priced(route, request, call.started_ms) for route in able])
+        return Plan(priced, _hold(call, request, priced))
+
+    def _priced(self, route: Route, request: ChatRequest, now_ms: int) -> PricedRoute:
+        provider = self._providers[route.provider]
+        if route.is_local:
+            return PricedRoute(route, provider, None, 0)
+        card = self._prices.find(route.provider, provider.kind, route.model, at_ms=now_ms)
+        if card is None:
+            return PricedRoute(route, provider, None, None)
+        if card.id not in self._remembered:
+            self._remember_card(card)
+            self._remembered.add(card.id)
+        output = provider.output_limit(request, route.model)
+        if output is None:
+            known = limits(provider.kind, route.model)
+            output = (known.max_output_tokens if known is not None else None) or _UNKNOWN_MODELS_OUTPUT
+        most = ceiling(card, input_tokens=input_bound(request), output_tokens=output, started_ms=now_ms)
+        return PricedRoute(route, provider, card, most)
+
+
+def _hold(call: Call, request: ChatRequest, routes: tuple[PricedRoute, ...]) -> Hold:
+    dearest = routes[0]
+    most: int | None = 0
+    for priced in routes:
+        if priced.ceiling_picousd is None:
+            most, dearest = None, priced
+            break
+        if most is not None and priced.ceiling_picousd > most:
+            most, dearest = priced.ceiling_picousd, priced
+    first = routes[0].route
+    return Hold(
+        call.id,
+        call.started_ms,
+        call.token.user,
+        call.token.id,
+        call.client_ip,
+        call.via,
+        call.client,
+        call.endpoint,
+        request.model,
+        first.provider,
+        first.model,
+        request.stream,
+        most,
+        all(priced.route.is_local for priced in routes),
+        dearest.card.id if dearest.card is not None else None,
+    )
+
+
+def _has_remote_image(request: ChatRequest) -> bool:
+    return any(image.is_remote for message in request.messages for image in message.images)

@@ -1,0 +1,241 @@
+"""One request's way, down to a provider and back up, once: this file alone knows the order.
+
+    parse → routes → plan (price, ceiling) → place → hold, committed → provider → answer → settlement
+
+Whatever happens on the way, a request of a valid access token is settled exactly once, and that is never
+awaited: a client that leaves cancels the task, and its row goes to the writer without a pause in between.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from chatvault.core.ledger import Attempt, Status
+from chatvault.core.metering import Meter
+from chatvault.errors import ProviderBroke, ProviderError, ProviderTimeout, RequestError, StoreError
+from chatvault.gateway.answers import Headers, Send, as_request_error, error_body, send_error, send_json
+from chatvault.gateway.books import Books, Progress
+from chatvault.gateway.call import Call, Ending
+from chatvault.gateway.catalog import Catalog
+from chatvault.gateway.dialects.openai_chat import parse
+from chatvault.gateway.heartbeat import Heartbeat
+from chatvault.gateway.places import Places
+from chatvault.gateway.planning import Planner, PricedRoute
+from chatvault.gateway.request_log import log_provider_error
+from chatvault.gateway.sse_answer import SSE_DONE, SseAnswer
+from chatvault.providers.base import Completion, Stream
+
+_ENDINGS = {
+    Ending.CLIENT_LEFT: RequestError("The client left.", status=499, code="client_left"),
+    Ending.TOKEN_REVOKED: RequestError(
+        "This access token has been revoked.", status=401, code="invalid_api_key"
+    ),
+    Ending.STOPPING: RequestError(
+        "The gateway is stopping.", status=503, type="api_error", code="stopping", retry_after=5
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An answer that has begun: a whole one, or a stream with its first events."""
+
+    completion: Completion | None
+    stream: Stream | None
+    first: bytes
+
+
+class Relay:
+    """Take chat requests on their way."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        planner: Planner,
+        books: Books,
+        places: Mapping[str, Places],
+        heartbeat: Heartbeat,
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalog = catalog
+        self._planner = planner
+        self._books = books
+        self._places = places
+        self._heartbeat = heartbeat
+        self._clock = clock
+
+    async def serve(self, call: Call, raw: bytes, send: Send, headers: Headers) -> None:
+        """Answer one chat request, whole or streamed, and settle it."""
+        progress = Progress()
+        answer: SseAnswer | None = None
+        try:
+            parsed = parse(raw)
+            request = progress.request = parsed.request
+            call.model_name = request.model
+            call.is_stream = request.stream
+            if parsed.dropped:
+                headers.append((b"x-chatvault-dropped", ", ".join(parsed.dropped).encode("ascii")))
+            routes = await self._catalog.routes(request.model, call.token)
+            progress.plan = self._planner.plan(call, request, routes)
+            if request.stream:
+                answer = SseAnswer(send, headers)
+                self._heartbeat.watch(answer)
+                await self._stream(call, progress, answer, headers)
+            else:
+                await self._whole(call, progress, send, headers)
+        except (RequestError, ProviderError, StoreError) as exc:
+            await self._fail(call, progress, exc, answer, send, headers)
+        except asyncio.CancelledError:
+            ending = call.ending
+            if ending is None:
+                self._settle_cut(call, progress, Ending.STOPPING, answer)
+                raise
+            call.task.uncancel()
+            self._settle_cut(call, progress, ending, answer)
+            if ending is not Ending.CLIENT_LEFT:
+                await self._say_ending(ending, answer, send, headers)
+        finally:
+            if answer is not None:
+                self._heartbeat.forget(answer)
+
+    async def _whole(self, call: Call, progress: Progress, send: Send, headers: Headers) -> None:
+        begun, places = await self._begin(call, progress, None)
+        places.leave()
+        completion = begun.completion
+        assert completion is not None and progress.at is not None
+        progress.usage = completion.usage
+        if completion.usage is None:
+            progress.meter = Meter()
+            progress.meter.output_chars = len(completion.body)
+        progress.upstream_request_id = completion.upstream_request_id
+        headers.append((b"x-chatvault-route", progress.at.route.name.encode()))
+        self._books.settle(call, progress, status=Status.OK, http_status=200)
+        await send_json(send, 200, completion.body, headers)
+
+    async def _stream(self, call: Call, progress: Progress, answer: SseAnswer, headers: Headers) -> None:
+        begun, places = await self._begin(call, progress, answer)
+        stream = begun.stream
+        assert stream is not None and progress.at is not None
+        try:
+            meter = progress.meter = stream.meter
+            progress.ttft_ms = int((self._clock() - call.started) * 1000)
+            if not answer.has_started:
+                headers.append((b"x-chatvault-route", progress.at.route.name.encode()))
+            events = begun.first
+            while events and not events.endswith(SSE_DONE):
+                await answer.write(events)
+                events = await stream.read()
+            progress.upstream_request_id = meter.upstream_request_id
+        finally:
+            stream.close()
+            places.leave()
+        # Before the last event goes out: a client that has seen the end finds its row.
+        self._books.settle(call, progress, status=Status.OK, http_status=200)
+        await answer.end(events)
+
+    async def _begin(self, call: Call, progress: Progress, answer: SseAnswer | None) -> tuple[Begun, Places]:
+        """Return the first route's answer that begins; falls back only while no byte has gone out."""
+        plan = progress.plan
+        assert plan is not None
+        last = len(plan.routes) - 1
+        is_held = False
+        for index, priced in enumerate(plan.routes):
+            progress.at = priced
+            places = self._places[priced.route.provider]
+            try:
+                if not places.try_enter():
+                    await places.enter()
+                try:
+                    if not is_held:
+                        await self._books.hold(call, plan)
+                        is_held = True
+                    return await self._ask(progress, priced), places
+                except BaseException:
+                    places.leave()
+                    raise
+            except (RequestError, ProviderError) as exc:
+                self._note_failure(call, progress, priced, exc)
+                may_fall_back = exc.is_retryable if isinstance(exc, ProviderError) else exc.status == 503
+                if index == last or not may_fall_back or (answer is not None and answer.has_started):
+                    raise
+        raise AssertionError("a plan has at least one route")
+
+    async def _ask(self, progress: Progress, priced: PricedRoute) -> Begun:
+        request = progress.request
+        assert request is not None
+        progress.was_sent = True
+        if not request.stream:
+            return Begun(await priced.provider.complete(request, priced.route.model), None, b"")
+        stream = await priced.provider.stream(request, priced.route.model)
+        try:
+            progress.meter = stream.meter
+            first = await stream.read()
+        except BaseException:
+            stream.close()
+            raise
+        progress.has_begun = True
+        return Begun(None, stream, first)
+
+    def _note_failure(
+        self, call: Call, progress: Progress, priced: PricedRoute, exc: RequestError | ProviderError
+    ) -> None:
+        upstream_status = exc.upstream_status if isinstance(exc, ProviderError) else None
+        progress.attempts.append(Attempt(priced.route.name, exc.code, upstream_status))
+        if isinstance(exc, ProviderError):
+            progress.upstream_request_id = exc.upstream_request_id
+            log_provider_error(exc, request_id=call.id, route=priced.route.name)
+
+    async def _fail(
+        self,
+        call: Call,
+        progress: Progress,
+        exc: RequestError | ProviderError | StoreError,
+        answer: SseAnswer | None,
+        send: Send,
+        headers: Headers,
+    ) -> None:
+        error = as_request_error(exc)
+        has_started = answer is not None and answer.has_started
+        status = Status.ERROR if isinstance(exc, ProviderError) else Status.REFUSED
+        if isinstance(exc, ProviderTimeout | ProviderBroke):
+            # The provider had the request, and may bill what it has read and written of it.
+            progress.meter = progress.meter or Meter()
+        elif not progress.has_begun:
+            progress.meter = None
+        if isinstance(exc, ProviderError) and progress.has_begun and progress.at is not None:
+            log_provider_error(exc, request_id=call.id, route=progress.at.route.name)
+        self._books.settle(
+            call,
+            progress,
+            status=status,
+            http_status=200 if has_started else error.status,
+            error_code=error.code or error.type,
+        )
+        if answer is not None and answer.has_started:
+            await answer.end(b"data: " + error_body(error) + b"\n\n")
+        else:
+            await send_error(send, error, headers)
+
+    def _settle_cut(self, call: Call, progress: Progress, ending: Ending, answer: SseAnswer | None) -> None:
+        error = _ENDINGS[ending]
+        if progress.was_sent and progress.meter is None:
+            progress.meter = Meter()
+        has_started = answer is not None and answer.has_started
+        is_client = ending is Ending.CLIENT_LEFT
+        self._books.settle(
+            call,
+            progress,
+            status=Status.CANCELLED,
+            http_status=200 if has_started and not is_client else error.status,
+            error_code="token_revoked" if ending is Ending.TOKEN_REVOKED else error.code,
+        )
+
+    async def _say_ending(
+        self, ending: Ending, answer: SseAnswer | None, send: Send, headers: Headers
+    ) -> None:
+        error = _ENDINGS[ending]
+        if answer is not None and answer.has_started:
+            await answer.end(b"data: " + error_body(error) + b"\n\n")
+        else:
+            await send_error(send, error, headers)

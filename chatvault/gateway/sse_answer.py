@@ -1,0 +1,49 @@
+"""The streamed answer as it goes out to a client: its start, its events, its pings, its end."""
+
+from chatvault.gateway.answers import SSE_HEADERS, Headers, Send
+
+PING = b": ping\n\n"
+SSE_DONE = b"data: [DONE]\n\n"
+# A quiet stream gets a ping after this many seconds: proxies and phones give up on a silent connection.
+PING_AFTER_SECONDS = 15
+
+
+class SseAnswer:
+    """Send one stream; the response starts with the first bytes, whoever sends them: the relay, or a ping.
+
+    `beats` grows with everything that is sent: whoever looks twice and sees the same number saw silence.
+    """
+
+    __slots__ = ("_headers", "_send", "beats", "has_started", "is_over")
+
+    def __init__(self, send: Send, headers: Headers) -> None:
+        self._send = send
+        self._headers = headers
+        self.has_started = False
+        self.is_over = False
+        self.beats = 0
+
+    async def write(self, events: bytes) -> None:
+        """Send whole events on their way."""
+        self.beats += 1
+        if not self.has_started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": events, "more_body": True})
+
+    async def end(self, last_events: bytes = b"") -> None:
+        """Send the last events and end the response."""
+        self.is_over = True
+        if not self.has_started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": last_events})
+
+    async def ping(self) -> None:
+        """Send a comment that keeps the connection alive and that no client reads."""
+        if not self.is_over:
+            await self.write(PING)
+
+    async def _start(self) -> None:
+        self.has_started = True
+        await self._send(
+            {"type": "http.response.start", "status": 200, "headers": [*SSE_HEADERS, *self._headers]}
+        )

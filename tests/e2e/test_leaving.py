@@ -1,0 +1,94 @@
+"""A client that leaves ends the upstream call at once, at any moment, and pays for what was produced."""
+
+import random
+import time
+
+import pytest
+
+from tests.support.clients import Caller, ask, chat
+from tests.support.daemon import Daemon, Serve
+from tests.support.openai_shape import MODEL, chunk, settings, streamed
+from tests.support.scripted import STALL, Answer, Upstream, event_stream
+
+
+@pytest.fixture
+def daemon(serve: Serve, upstream: Upstream) -> Daemon:
+    return serve(settings(upstream.url))
+
+
+def _leave(daemon: Daemon, upstream: Upstream, *, stream: bool, hearing: bytes = b"") -> dict[str, object]:
+    """Ask, leave after `hearing` (or once the provider has the call), and return the ledger row."""
+    upstream.forget()
+    known = {row["id"] for row in daemon.ledger()}
+    caller = Caller(daemon.port).send(chat(MODEL, stream=stream), secret=daemon.secrets[-1])
+    call = upstream.wait_for_calls()[0]
+    if hearing:
+        caller.read_until(hearing)
+    else:
+        time.sleep(0.05)
+    left = caller.leave()
+    assert call.wait_closed() - left < 0.5
+    rows = daemon.wait_for_rows(len(known) + 1)
+    return next(row for row in rows if row["id"] not in known)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_before_the_provider_has_said_anything(daemon: Daemon, upstream: Upstream, stream: bool) -> None:
+    daemon.add_token()
+    upstream.script = lambda seen: Answer(before_headers=[STALL])
+    row = _leave(daemon, upstream, stream=stream)
+    assert (row["status"], row["http_status"], row["output_tokens"]) == ("cancelled", 499, 0)
+    assert row["usage_basis"] == "estimated" and row["input_tokens"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_before_the_first_token(daemon: Daemon, upstream: Upstream, stream: bool) -> None:
+    daemon.add_token()
+    upstream.script = lambda seen: event_stream(b": keep-alive\n\n", STALL)
+    row = _leave(daemon, upstream, stream=stream)
+    assert (row["status"], row["http_status"]) == ("cancelled", 499)
+
+
+def test_in_the_middle_pays_for_what_came(daemon: Daemon, upstream: Upstream) -> None:
+    daemon.add_token()
+    words = [chunk(f"word{n} ") for n in range(20)]
+    upstream.script = lambda seen: event_stream(*words, STALL)
+    row = _leave(daemon, upstream, stream=True, hearing=b"word19")
+    assert row["status"] == "cancelled" and row["usage_basis"] == "estimated"
+    assert row["output_tokens"] >= 20
+    assert row["cost_basis"] == "estimated"
+    assert row["cost_picousd"] == row["input_tokens"] * 1_000_000 + row["output_tokens"] * 2_000_000
+
+
+@pytest.mark.full
+def test_at_any_moment(daemon: Daemon, upstream: Upstream, is_full: bool) -> None:
+    daemon.add_token()
+    chance = random.Random(4)
+    upstream.script = lambda seen: streamed(["word "] * 60, pause=0.005)
+    rounds = 300 if is_full else 30
+    for _ in range(rounds):
+        upstream.forget()
+        caller = Caller(daemon.port).send(chat(MODEL, stream=True), secret=daemon.secrets[-1])
+        time.sleep(chance.uniform(0, 0.4))
+        left = caller.leave()
+        for call in upstream.calls:
+            assert call.is_answered or call.wait_closed() - left < 0.5
+    deadline = time.monotonic() + 10
+    while daemon.query("SELECT * FROM hold"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    rows = daemon.ledger()
+    assert {row["status"] for row in rows} <= {"cancelled", "ok"}
+    assert len(rows) <= rounds
+    assert sum(row["status"] == "cancelled" for row in rows) > rounds // 2
+    assert daemon.json("audit", "verify", "--full")["ok"]
+
+
+def test_a_client_that_left_leaves_its_place_to_the_next(serve: Serve, upstream: Upstream) -> None:
+    daemon = serve(settings(upstream.url, max_concurrency=1, queue_seconds=5))
+    secret = daemon.add_token()
+    upstream.script = lambda seen: Answer(before_headers=[STALL]) if len(upstream.calls) == 1 else streamed()
+    caller = Caller(daemon.port).send(chat(MODEL, stream=True), secret=secret)
+    upstream.wait_for_calls()
+    caller.leave()
+    assert ask(daemon.url, secret, chat(MODEL, stream=True)).text == "one two three"

@@ -67,8 +67,12 @@ class HttpClient:
         headers: Sequence[tuple[bytes, bytes]] = (),
         body: bytes = b"",
         manual_clock: bool = False,
+        head_timeout: float | None = None,
     ) -> Response:
         """Send a request; return when the answer's status and headers are there.
+
+        `head_timeout` takes the place of `read_timeout` until then: some servers are silent until a model is
+        loaded.
 
         Raises ProviderUnreachable, ProviderTimeout, ProviderFailed (an answer that is not HTTP), ConfigError
         (a header that can't be sent). Cancelling it cuts the connection at once.
@@ -83,7 +87,7 @@ class HttpClient:
             head + body if is_small else head,
             b"" if is_small else body,
             make=self._head_answer if method == "HEAD" else self._answer,
-            timeouts=self._timeouts,
+            timeouts=self._timeouts if head_timeout is None else self._timeouts.with_head(head_timeout),
             manual_clock=manual_clock,
         )
         answer.decode_content()

@@ -32,12 +32,18 @@ class Timeouts:
     """How long each phase may take, in seconds; None is for ever.
 
     `connect` is all of name look-up, TCP, proxy and TLS; `write` and `read` are silences: no byte taken by
-    the other side, no byte come from it.
+    the other side, no byte come from it. `head` stands in for `read` until the answer's head is there; None
+    is no other limit than `read`.
     """
 
     connect: float | None = 10.0
     write: float | None = 30.0
     read: float | None = 120.0
+    head: float | None = None
+
+    def with_head(self, seconds: float) -> "Timeouts":
+        """Return the same, with another `head`."""
+        return Timeouts(self.connect, self.write, self.read, seconds)
 
 
 class Connection(asyncio.Protocol):
@@ -208,7 +214,7 @@ class Connection(asyncio.Protocol):
         if answer.is_done:
             self._finish(answer)
         else:
-            self._go_on(answer)
+            self._go_on(answer, is_head=is_head)
         answer.wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -240,8 +246,10 @@ class Connection(asyncio.Protocol):
 
     # Inside.
 
-    def _go_on(self, answer: Response) -> None:
-        if not self._is_manual:
+    def _go_on(self, answer: Response, *, is_head: bool) -> None:
+        if is_head and self._timeouts.head is not None:
+            self._set_clock()
+        elif not self._is_manual:
             self._clock.restart()
         if answer.unread > UNREAD_LIMIT and not self._is_paused and self.transport is not None:
             self._is_paused = True
@@ -273,7 +281,9 @@ class Connection(asyncio.Protocol):
         if out.is_stuck:
             self._clock.set(self._timeouts.write)
         elif out.is_whole:
-            self._clock.set(self._timeouts.read)
+            timeouts, answer = self._timeouts, self._answer
+            is_waiting = timeouts.head is not None and answer is not None and not answer.status
+            self._clock.set(timeouts.head if is_waiting else timeouts.read)
         else:
             # The caller has more to send, and takes its time.
             self._clock.set(None)

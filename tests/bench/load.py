@@ -131,7 +131,7 @@ def run_load(target: Target, scenario: Scenario, *, options: Options, seconds: f
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """All rounds of one scenario, by target. Figures are medians over rounds, ratios those of each round's."""
+    """All rounds of one scenario, by target: medians over rounds, of figures and of each round's ratios."""
 
     scenario: Scenario
     runs: dict[str, list[Run]]

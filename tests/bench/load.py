@@ -115,6 +115,8 @@ def run_load(target: Target, scenario: Scenario, *, options: Options, seconds: f
     command += ["-m", target.prefix + scenario.shape.model, "-c", str(scenario.connections)]
     command += ["-t", str(measured), "-w", str(min(0.3, measured * 0.3)), "-b", str(scenario.prompt_bytes)]
     command += ["-s", "-n", str(scenario.shape.chunks)] if scenario.is_stream else ["-n", "1"]
+    # A slow target may need long to end what it began, and is measured all the same.
+    command += ["-g", "30"]
     if options.load_cpu is not None:
         command = ["taskset", "-c", str(options.load_cpu), *command]
     before = target.process.cpu_seconds() if target.process else 0.0

@@ -157,12 +157,24 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-names = st.sampled_from(
-    (
-        "model messages stream stream_options stop tools tool_choice response_format thinking temperature"
-        " max_tokens n logit_bias seed x"
-    ).split()
+FIELDS = (
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "stop",
+    "tools",
+    "tool_choice",
+    "response_format",
+    "thinking",
+    "temperature",
+    "max_tokens",
+    "n",
+    "logit_bias",
+    "seed",
+    "x",
 )
+names = st.sampled_from(FIELDS)
 
 
 @given(st.dictionaries(names, json_values))

@@ -1,6 +1,7 @@
 """Ollama's answers, line by line as they come, turned into OpenAI's."""
 
 import secrets
+from typing import TypeAlias
 
 import msgspec
 
@@ -10,6 +11,8 @@ from chatvault.core.usage import Usage
 from chatvault.errors import ProviderBroke, ProviderFailed
 from chatvault.providers import sse_out
 from chatvault.providers.base import Completion
+
+_Logprobs: TypeAlias = list[dict[str, object]]
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
@@ -38,12 +41,11 @@ class Line(msgspec.Struct):
     done_reason: str | None = None
     prompt_eval_count: int | None = None
     eval_count: int | None = None
-    logprobs: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
+    logprobs: _Logprobs | None = None
+    error: object = None
 
 
 _decode_line = msgspec.json.Decoder(Line).decode
-_decode_logprobs = msgspec.json.Decoder(list[dict[str, object]]).decode
 
 
 class LineSplitter:
@@ -109,7 +111,7 @@ class Translator:
         events = b"" if line.message is None else self._delta(line.message, line.logprobs)
         return events + self._end(line) if line.done else events
 
-    def _delta(self, message: _Message, logprobs: msgspec.Raw | None) -> bytes:
+    def _delta(self, message: _Message, logprobs: _Logprobs | None) -> bytes:
         meter, write = self.meter, self._write
         events = b""
         if message.thinking:
@@ -195,7 +197,7 @@ def _finish_reason(line: Line, *, has_calls: bool) -> str:
     return "tool_calls" if has_calls else "stop"
 
 
-def _logprobs(entries: msgspec.Raw) -> msgspec.Raw:
+def _logprobs(entries: _Logprobs) -> msgspec.Raw:
     # Ollama's entries are OpenAI's, put under `content`; only an empty `top_logprobs` is left out of them.
-    told = [{"top_logprobs": [], **entry} for entry in _decode_logprobs(entries)]
+    told = [{"top_logprobs": [], **entry} for entry in entries]
     return msgspec.Raw(msgspec.json.encode({"content": told, "refusal": None}))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chatvault.errors import ProviderBroke, ProviderFailed
 from chatvault.providers.ollama_answer import MAX_LINE_BYTES, LineSplitter, Translator, read_completion
 from tests.support.streams import Heard, hear
-from tests.support.upstream import cut
+from tests.support.answers import cut
 
 
 def line(done: str | None = None, **message: Any) -> bytes:
@@ -104,19 +104,19 @@ def test_logprobs_are_openais() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "words"),
     [
-        b'{"error":"secret log line of another request"}',
-        b'{"error":{"message":"secret"}}',
-        b"<html>secret</html>",
-        b'{"message":"secret"}',
-        b"\xff\xfe",
+        (b'{"error":"secret log line of another request"}', "broke off"),
+        (b'{"error":{"message":"secret"}}', "broke off"),
+        (b"<html>secret</html>", "makes no sense"),
+        (b'{"message":"secret"}', "makes no sense"),
+        (b"\xff\xfe", "makes no sense"),
     ],
 )
-def test_a_broken_line_ends_the_answer_without_its_words(broken: bytes) -> None:
+def test_a_broken_line_ends_the_answer_without_its_words(broken: bytes, words: str) -> None:
     translator = Translator(model="m", created=1, include_usage=False)
     translator.translate(line(content="The"))
-    with pytest.raises(ProviderBroke) as caught:
+    with pytest.raises(ProviderBroke, match=words) as caught:
         translator.translate(broken)
     assert "secret" not in f"{caught.value.message} {caught.value.hint}"
     assert translator.meter.deltas == 1
@@ -183,9 +183,16 @@ def test_a_whole_answer_is_openais_object() -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"", b"null", b"[]", b'{"error":"secret"}', b'{"message":{"content":"half"},"done":false}']
+    ("sent", "words"),
+    [
+        (b"", "makes no sense"),
+        (b"null", "makes no sense"),
+        (b"[]", "makes no sense"),
+        (b'{"error":"secret"}', "gave up"),
+        (b'{"message":{"content":"half"},"done":false}', "gave up"),
+    ],
 )
-def test_what_is_no_whole_answer_fails(sent: bytes) -> None:
-    with pytest.raises(ProviderFailed) as caught:
+def test_what_is_no_whole_answer_fails(sent: bytes, words: str) -> None:
+    with pytest.raises(ProviderFailed, match=words) as caught:
         read_completion(sent, model="m", created=1)
     assert "secret" not in f"{caught.value.message} {caught.value.hint}"

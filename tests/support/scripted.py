@@ -243,15 +243,19 @@ class Upstream:
             self._loop.create_server(lambda: _Connection(self), sock=self._socket)
         )
         self._loop.run_forever()
+        self._loop.run_until_complete(self._end(server))
+        self._loop.close()
+
+    async def _end(self, server: asyncio.Server) -> None:
         server.close()
+        await asyncio.sleep(0.01)  # connections that are just being accepted get a protocol that can end them
         for connection in list(self.connections):
             connection.transport.abort()
-        pending = asyncio.all_tasks(self._loop)
-        for task in pending:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
+        await asyncio.sleep(0)
+        answers = asyncio.all_tasks() - {asyncio.current_task()}
+        for answer in answers:
+            answer.cancel()
+        await asyncio.gather(*answers, return_exceptions=True)
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -2,8 +2,8 @@
 
 So a lone request waits for one commit, and sixty-four at once share one. What fails is sorted by whose fault
 it is (`faults`): a row that can't be written is found by halving its group, and only it is turned away; when
-the surroundings fail (a full disk, another program's lock), whoever waits is told so at once, while settlements
-stay here and are tried again until they are down.
+the surroundings fail (a full disk, another program's lock), whoever waits is told so at once, while
+settlements stay here and are tried again until they are down.
 """
 
 import logging

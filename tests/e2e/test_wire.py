@@ -4,13 +4,10 @@ Expectations come from `tests.support.reading` and from the small price list bel
 picodollars by hand: nothing of ChatVault's computes them.
 """
 
-import json
-import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +16,10 @@ from tests.support.clients import Heard, ask, chat
 from tests.support.daemon import Daemon, Row
 from tests.support.openai_shape import provider
 from tests.support.reading import Counts, Reading, arguments, read
+from tests.support.recordings import recordings
 from tests.support.scripted import Answer, Upstream, cut_up, json_answer
 
-_WIRE = Path(os.environ.get("CHATVAULT_WIRE") or Path(__file__).parents[3] / "shared" / "wire")
+_FOLDERS = ("anthropic", "deepseek", "ollama", "ollama-live", "openai")
 _NOT_CHAT = (
     "chat-load-only",
     "chat-unload",
@@ -80,19 +78,19 @@ _LOCAL = "ollama/"
 
 def _recordings() -> list[Recording]:
     found = []
-    for meta_path in sorted(_WIRE.glob("*/*.meta.json")):
-        folder, name = meta_path.parent.name, meta_path.name.removesuffix(".meta.json")
-        if name.startswith(_NOT_CHAT) or folder == "clients":
-            continue
-        body_path = next(p for p in meta_path.parent.glob(f"{name}.*") if p != meta_path)
-        meta = json.loads(meta_path.read_text())
-        headers = {key.lower(): value for key, value in (meta.get("headers") or {}).items()}
-        content_type = meta.get("content_type") or headers.get("content-type") or "application/json"
-        body, is_stream = body_path.read_bytes(), body_path.suffix in (".sse", ".ndjson", ".jsonl")
-        if body_path.suffix == ".jsonl":
-            body = b"".join(b"data: " + line + b"\n\n" for line in body.splitlines())
-        kind, model = _asked(folder, name)
-        found.append(Recording(folder, name, kind, model, meta["status"], content_type, body, is_stream))
+    for folder in _FOLDERS:
+        for one in recordings(folder):
+            name, _, ending = one.name.partition(".")
+            if name.startswith(_NOT_CHAT):
+                continue
+            body = one.body
+            if ending == "chunks.jsonl":
+                body = b"".join(b"data: " + line + b"\n\n" for line in body.splitlines())
+            headers = {key.lower(): value for key, value in (one.meta.get("headers") or {}).items()}
+            content_type = one.meta.get("content_type") or headers.get("content-type") or "application/json"
+            is_stream = one.is_stream or ending == "chunks.jsonl"
+            kind, model = _asked(folder, name)
+            found.append(Recording(folder, name, kind, model, one.status, content_type, body, is_stream))
     return found
 
 

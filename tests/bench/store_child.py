@@ -1,7 +1,7 @@
 """The writer under load, for `tests/bench/store.py`.
 
-`python -m tests.bench.store_child PATH COUNT SECONDS [--durable]` prints its figures as one JSON object. It runs
-on uvloop, as the daemon does.
+`python -m tests.bench.store_child PATH COUNT SECONDS [--durable]` prints its figures as one JSON object. It
+runs on uvloop, as the daemon does.
 """
 
 import asyncio

@@ -114,7 +114,10 @@ class Litellm:
         schema = {"type": "object", "properties": {}, "additionalProperties": False}
         messages = [
             {"role": "system", "content": "s"},
-            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]},
+            {
+                "role": "user",
+                "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}],
+            },
             {"role": "assistant", "content": None, "tool_calls": [call]},
             {"role": "tool", "tool_call_id": "c", "content": "r"},
         ]

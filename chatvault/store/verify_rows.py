@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-from operator import itemgetter
 
 import msgspec
 
@@ -19,8 +18,8 @@ ENTRIES_WITH_ROWS = f"""SELECT seq, ts_ms, kind, request_id, audit.token_id, CAS
 _CARD = LEDGER_COLUMNS.index("rate_card_id")
 _CARD_ID_CHARS = 16
 
-_columns_of = itemgetter(*LEDGER_COLUMNS)
-_decode = msgspec.json.Decoder(dict[str, object]).decode
+_Body = msgspec.defstruct("_Body", [(name, str | int | bool | None) for name in LEDGER_COLUMNS], gc=False)
+_decode = msgspec.json.Decoder(_Body).decode
 
 _SETTLED = """CREATE TEMP TABLE settled AS SELECT request_id, seq FROM audit
     WHERE kind IN ('request.settled', 'request.refused')"""
@@ -57,8 +56,8 @@ class RowCheck:
             self._findings.add("missing_row", seq=seq, request_id=request_id)
             return
         try:
-            columns = _columns_of(_decode(body))
-        except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+            columns = msgspec.structs.astuple(_decode(body))
+        except (msgspec.DecodeError, UnicodeDecodeError):
             self._findings.add("body", seq=seq, request_id=request_id)
             return
         if columns != tuple(row):

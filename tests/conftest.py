@@ -7,20 +7,25 @@ import signal
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from types import FrameType
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.recordings import folder
+
+# How long an example takes says something of the machine, not of the program.
+settings.register_profile("chatvault", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("chatvault")
 
 _IS_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 _SECONDS = 120.0
 # A test stuck where no signal handler gets a turn is ended with the whole run, this much later.
 _GRACE_SECONDS = 60.0
 
-_WIRE = Path(os.environ.get("CHATVAULT_WIRE") or Path(__file__).parents[2] / "shared" / "wire")
 # Reason → whether it is to be expected on this machine.
 _EXPECTED_SKIPS = {
-    r"no recordings at hand": not _WIRE.is_dir(),
+    r"no recordings at hand": folder() is None,
     r"needs root": os.geteuid() != 0,
     r"needs to be another user than root": os.geteuid() == 0,
     r"the embedded model is not installed": find_spec("xllamacpp") is None,

@@ -47,7 +47,7 @@ class EventFramer:
         """Return the whole events that `data` completes, b"" where none. Raises EventTooLarge."""
         if self._start is not None:
             data = self._without_bom(data)
-        if self._ends_with_cr or b"\r" in data:
+        if self._ends_with_cr or data.count(b"\r"):
             data = self._with_lf(data)
         if not data:
             return b""

@@ -41,6 +41,13 @@ class Progress:
     attempts: list[Attempt] = field(default_factory=list)
     is_settled: bool = False
 
+    @property
+    def upstream_id(self) -> str | None:
+        """The provider's own id of the request, as far as it was heard."""
+        return self.upstream_request_id or (
+            self.meter.upstream_request_id if self.meter is not None else None
+        )
+
 
 class Books:
     """Write requests down. Settling never blocks: the writer thread takes it from there."""
@@ -97,7 +104,7 @@ class Books:
             upstream_model=progress.at.route.model,
             ttft_ms=progress.ttft_ms,
             duration_ms=int((self._clock() - call.started) * 1000),
-            upstream_request_id=progress.upstream_request_id,
+            upstream_request_id=progress.upstream_id,
         )
         attempts = progress.attempts if len(progress.attempts) > 1 else ()
         self._put(call, row, attempts, durable=not progress.plan.hold.is_local)

@@ -24,6 +24,7 @@ class Call:
         "ending",
         "endpoint",
         "id",
+        "is_over",
         "is_stream",
         "model_name",
         "started",
@@ -57,11 +58,15 @@ class Call:
         self.task = task
         self.model_name = ""
         self.is_stream = False
+        self.is_over = False
         self.ending: Ending | None = None
 
     def end(self, why: Ending) -> None:
-        """End the request at once, at whatever it is waiting for; the first reason counts."""
-        if self.ending is None:
+        """End the request at once, at whatever it is waiting for; the first reason counts.
+
+        A request whose answer is complete (`is_over`) is left alone.
+        """
+        if self.ending is None and not self.is_over:
             self.ending = why
             self.task.cancel()
 

@@ -109,6 +109,7 @@ class Relay:
             progress.meter = Meter()
             progress.meter.output_chars = len(completion.body)
         progress.upstream_request_id = completion.upstream_request_id
+        call.is_over = True
         headers.append((b"x-chatvault-route", progress.at.route.name.encode()))
         self._books.settle(call, progress, status=Status.OK, http_status=200)
         await send_json(send, 200, completion.body, headers)
@@ -117,8 +118,8 @@ class Relay:
         begun, places = await self._begin(call, progress, answer)
         stream = begun.stream
         assert stream is not None and progress.at is not None
+        has_place = True
         try:
-            meter = progress.meter = stream.meter
             progress.ttft_ms = int((self._clock() - call.started) * 1000)
             if not answer.has_started:
                 headers.append((b"x-chatvault-route", progress.at.route.name.encode()))
@@ -126,13 +127,18 @@ class Relay:
             while events and not events.endswith(SSE_DONE):
                 await answer.write(events)
                 events = await stream.read()
-            progress.upstream_request_id = meter.upstream_request_id
+            call.is_over = True
+            places.leave()
+            has_place = False
+            # Before the last event goes out: a client that has seen the end finds its row.
+            self._books.settle(call, progress, status=Status.OK, http_status=200)
+            await answer.end(events)
+            # The body's own end is read, so that the connection can serve another request.
+            await stream.read()
         finally:
             stream.close()
-            places.leave()
-        # Before the last event goes out: a client that has seen the end finds its row.
-        self._books.settle(call, progress, status=Status.OK, http_status=200)
-        await answer.end(events)
+            if has_place:
+                places.leave()
 
     async def _begin(self, call: Call, progress: Progress, answer: SseAnswer | None) -> tuple[Begun, Places]:
         """Return the first route's answer that begins; falls back only while no byte has gone out."""

@@ -5,7 +5,6 @@ could hold a finish reason, usage, an error or the end are read (`_is_plain` tel
 strings quotes are escaped, so that a quoted key found in the bytes is a key.
 """
 
-import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -17,9 +16,7 @@ from chatvault.providers.openai_usage import WireUsage, usage_of
 from chatvault.providers.openai_wire import rename_reasoning
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import DONE, ChunkWriter, fresh_id
-from chatvault.providers.upstream import Answer, request_id
-
-_DRAIN_SECONDS = 0.25
+from chatvault.providers.upstream import Answer, request_id, run_out
 
 
 class _Delta(msgspec.Struct):
@@ -75,7 +72,8 @@ class OpenAIStream:
         self._frame_bytes = 0
         self._owes_usage = include_usage
         self._is_done = False
-        self._is_drained = False
+        self._has_body_ended = False
+        self._is_told = False
         self._error: ProviderError | None = None
 
     async def read(self) -> bytes:
@@ -84,15 +82,15 @@ class OpenAIStream:
             if self._error is not None:
                 raise self._error
             if self._is_done:
-                await self._drain()
-                return b""
+                return await self._end()
             data = await self._answer.read()
             try:
                 events = self._framer.feed(data) if data else self._framer.finish()
             except EventTooLarge as exc:
                 raise ProviderBroke(f"{self._provider} sent an event that is too large") from exc
             out = self._take(events) if events else b""
-            out += self._ending(has_ended=not data)
+            if not data:
+                self._body_ended()
             if out:
                 if self._listener is not None:
                     self._listener(out)
@@ -191,19 +189,24 @@ class OpenAIStream:
                     text_bytes += len(text.encode())
         return text_bytes
 
-    def _ending(self, *, has_ended: bool) -> bytes:
-        if has_ended and not self._is_done and self._error is None:
-            # Some servers never say [DONE]; one that gave a finish reason and ended in order is whole.
-            if self.meter.finish_reason is None:
-                self._error = ProviderBroke(
-                    f"{self._provider} broke off its answer",
-                    upstream_request_id=self.meter.upstream_request_id,
-                )
-            else:
-                self._is_done = True
-        self._is_drained = has_ended
-        if not self._is_done:
+    def _body_ended(self) -> None:
+        self._has_body_ended = True
+        if self._is_done or self._error is not None:
+            return
+        # Some servers never say [DONE]; one that gave a finish reason and ended in order is whole.
+        if self.meter.finish_reason is not None:
+            self._is_done = True
+        else:
+            self._error = ProviderBroke(
+                f"{self._provider} broke off its answer", upstream_request_id=self.meter.upstream_request_id
+            )
+
+    async def _end(self) -> bytes:
+        if self._is_told:
             return b""
+        if not self._has_body_ended:
+            await run_out(self._answer)
+        self._is_told = True
         if not self._owes_usage or self.meter.usage is None:
             return DONE
         first = self._first or _Chunk()
@@ -212,28 +215,17 @@ class OpenAIStream:
         )
         return writer.usage(self.meter.usage) + DONE
 
-    async def _drain(self) -> None:
-        # The body's own end follows [DONE]; with it read, the connection can serve another call.
-        if self._is_drained:
-            return
-        self._is_drained = True
-        try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                while await self._answer.read():
-                    pass
-        except (TimeoutError, ProviderError):
-            # The answer is whole: what its connection does now is nobody's concern but the pool's.
-            pass
-
 
 def _is_plain(events: bytes) -> bool:
+    # bytes.count takes half the time that `in` does, on pieces as short as these.
+    count = events.count
     return (
         events[:5] == b"data:"
-        and b"\n:" not in events
-        and b'"error"' not in events
-        and b"[DONE]" not in events
-        and events.count(b'"usage"') == events.count(b'"usage":null')
-        and events.count(b'"finish_reason"') == events.count(b'"finish_reason":null')
+        and not count(b'"error"')
+        and not count(b"[DONE]")
+        and not count(b"\n:")
+        and count(b'"finish_reason"') == count(b'"finish_reason":null')
+        and (not (usages := count(b'"usage"')) or usages == count(b'"usage":null'))
     )
 
 

@@ -212,6 +212,6 @@ def rename_reasoning(json: bytes) -> bytes:
 
     Within a JSON string the quotes would be escaped: what is found here is always a key.
     """
-    if b'"reasoning":' in json and b'"reasoning_content"' not in json:
+    if json.count(b'"reasoning":') and not json.count(b'"reasoning_content"'):
         return json.replace(b'"reasoning":', b'"reasoning_content":')
     return json

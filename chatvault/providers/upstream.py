@@ -1,5 +1,6 @@
 """Calls to a provider over HTTP, seen from its kind's file: send, judge the status, hand over the answer."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -10,6 +11,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 ERROR_BODY_LIMIT = 1 << 20
 ANSWER_LIMIT = 64 << 20
+_RUN_OUT_SECONDS = 0.25
 _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-ds-trace-id")
 
 
@@ -46,6 +48,19 @@ def request_id(answer: Answer) -> str | None:
         if value:
             return value
     return None
+
+
+async def run_out(answer: Answer) -> None:
+    """Read the little that may follow a stream's last event, so that its connection can serve another call.
+
+    Never raises for what happens there: the answer is whole.
+    """
+    try:
+        async with asyncio.timeout(_RUN_OUT_SECONDS):
+            while await answer.read():
+                pass
+    except (TimeoutError, ProviderError):
+        pass
 
 
 async def open_answer(

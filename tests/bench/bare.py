@@ -1,4 +1,4 @@
-"""The least an ASGI server can be: what start-up and stalls are compared with. `python -m tests.bench.bare PORT`."""
+"""The least an ASGI server can be, to compare starts and stalls with: `python -m tests.bench.bare PORT`."""
 
 import sys
 from collections.abc import Awaitable, Callable

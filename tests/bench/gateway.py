@@ -53,7 +53,7 @@ def run(options: Options, report: Report) -> None:
         ollama = served.target("ollama", name=OLLAMA)
         targets = [mock, *(item for item in (front,) if item), paid, home, ollama]
         others = [other] if other else []
-        warm([*targets, *others], WHOLE[1:2] + STREAMS[:1], options=options)
+        warm([*targets, *others], WHOLE[1:2] + STREAMS[1:2], options=options)
         talk("gateway: JSON")
         whole(measure([*targets, *others], WHOLE, options=options), report)
         talk("gateway: streams")

@@ -1,6 +1,7 @@
-"""One HTTP client in a closed loop: `python -m tests.bench.http_client_child CLIENT PORT MODEL COUNT SECONDS [--stream]`.
+"""One HTTP client in a closed loop, for `tests/bench/http_client.py`.
 
-Prints its figures as one JSON object. Every client runs on uvloop, as the daemon does.
+`python -m tests.bench.http_client_child CLIENT PORT MODEL COUNT SECONDS [--stream]` prints its figures as one
+JSON object. Every client runs on uvloop, as the daemon does.
 """
 
 import asyncio

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from tests.bench.load import Target
 from tests.bench.options import Options
@@ -28,7 +29,15 @@ def litellm_proxy(mock: Target, *, models: Sequence[str], options: Options) -> I
     config.write_text(json.dumps({"model_list": listed, "general_settings": {"master_key": TOKEN}}))
     port = free_port()
     # Beside the interpreter, not behind its symbolic link.
-    command = [python.parent / "litellm", "--config", config, "--host", "127.0.0.1", "--port", str(port)]
+    command: list[str | Path] = [
+        python.parent / "litellm",
+        "--config",
+        config,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     environ = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
     log = options.folder / "litellm.log"
     with running(command, cpu=options.server_cpu, log=log, environ=environ) as process:

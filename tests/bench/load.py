@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
-from tests.bench.native import program
+from tests.bench.compiled import program
 from tests.bench.options import Options
 from tests.bench.process import Process
 
@@ -29,7 +29,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An endpoint under load. `prefix` goes before the model's name; `process` is None where nothing is measured."""
+    """An endpoint under load; `prefix` goes before the model's name. Without a process no CPU is measured."""
 
     name: str
     port: int
@@ -115,6 +115,8 @@ def run_load(target: Target, scenario: Scenario, *, options: Options, seconds: f
     command += ["-m", target.prefix + scenario.shape.model, "-c", str(scenario.connections)]
     command += ["-t", str(measured), "-w", str(min(0.3, measured * 0.3)), "-b", str(scenario.prompt_bytes)]
     command += ["-s", "-n", str(scenario.shape.chunks)] if scenario.is_stream else ["-n", "1"]
+    # A slow target may need long to end what it began, and is measured all the same.
+    command += ["-g", "30"]
     if options.load_cpu is not None:
         command = ["taskset", "-c", str(options.load_cpu), *command]
     before = target.process.cpu_seconds() if target.process else 0.0
@@ -131,14 +133,14 @@ def run_load(target: Target, scenario: Scenario, *, options: Options, seconds: f
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """All rounds of one scenario, by target: figures are medians over rounds, ratios medians of each round's."""
+    """All rounds of one scenario, by target: medians over rounds, of figures and of each round's ratios."""
 
     scenario: Scenario
     runs: dict[str, list[Run]]
 
     def median(self, target: str, figure: str) -> float:
         """Return the median of a figure (an attribute of Run) over the rounds."""
-        return statistics.median(getattr(run, figure) for run in self.runs[target])
+        return statistics.median(float(getattr(run, figure)) for run in self.runs[target])
 
     def ratio(self, target: str, figure: str, to: str) -> float | None:
         """Return the median of the rounds' ratios of one target's figure to another's; None if that is 0."""
@@ -153,7 +155,9 @@ class Measured:
     def difference(self, target: str, figure: str, to: str) -> float:
         """Return the median of the rounds' differences of one target's figure to another's."""
         pairs = zip(self.runs[target], self.runs[to], strict=True)
-        return statistics.median(getattr(mine, figure) - getattr(theirs, figure) for mine, theirs in pairs)
+        return statistics.median(
+            float(getattr(mine, figure) - getattr(theirs, figure)) for mine, theirs in pairs
+        )
 
     def errors(self, target: str) -> int:
         """Return how many requests went wrong in all rounds."""

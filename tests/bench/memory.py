@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from tests.bench.compiled import program
 from tests.bench.load import Scenario, Shape, Target, run_load
 from tests.bench.mock import mock_provider, open_streams
-from tests.bench.native import program
 from tests.bench.nginx import nginx
 from tests.bench.options import Options
 from tests.bench.report import Cell, Goal, Report, Table, talk

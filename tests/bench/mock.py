@@ -4,9 +4,10 @@ import contextlib
 import json
 import urllib.request
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from tests.bench.compiled import program
 from tests.bench.load import Target
-from tests.bench.native import program
 from tests.bench.options import Options
 from tests.bench.process import free_port, running
 
@@ -15,7 +16,7 @@ from tests.bench.process import free_port, running
 def mock_provider(models: Sequence[str], *, options: Options) -> Iterator[Target]:
     """Run the mock on the load's core; `models` are those it lists. The target is the mock itself."""
     port = free_port()
-    command = [program("mock"), "-p", str(port), "-m", ",".join(models)]
+    command: list[str | Path] = [program("mock"), "-p", str(port), "-m", ",".join(models)]
     with running(command, cpu=options.load_cpu, log=options.folder / f"mock-{port}.log") as process:
         process.wait_for_port(port)
         yield Target("direct to the mock", port)

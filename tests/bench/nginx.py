@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.bench.load import Target
 from tests.bench.options import Options
@@ -70,7 +71,7 @@ def nginx(mock: Target, *, options: Options, is_root: bool) -> Iterator[Target |
     config = folder / "nginx.conf"
     user = "user root;" if is_root else ""
     config.write_text(CONFIG.format(folder=folder, token=TOKEN, mock=mock.port, port=port, user=user))
-    command = [program, "-p", folder, "-e", "stderr", "-c", config]
+    command: list[str | Path] = [program, "-p", folder, "-e", "stderr", "-c", config]
     with running(command, cpu=options.server_cpu, log=folder / "output.log") as process:
         process.wait_for_port(port)
         yield Target("nginx", port, process, token=TOKEN)

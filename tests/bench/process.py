@@ -62,7 +62,7 @@ class Process:
         return total * 1024 / 1e6
 
     def wait_for_port(self, port: int, *, seconds: float = 30.0) -> None:
-        """Return once something listens on the port. Raises RuntimeError with the log's end if it never does."""
+        """Return once something listens on the port. Raises RuntimeError with the log's end otherwise."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.is_running():
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

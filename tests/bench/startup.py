@@ -34,7 +34,9 @@ def starts(mock: Target, *, options: Options, report: Report) -> None:
     """Show the time from a process's start to its first 200."""
     talk("startup: first answers")
     count = 2 if options.is_quick else 5
-    bare, lean, heavy = [], [], []
+    bare: list[float] = []
+    lean: list[float] = []
+    heavy: list[float] = []
     for number in range(count):
         bare.append(bare_start(options))
         for times, providers in ((lean, ("paid", "home", "ollama")), (heavy, ("paid", "anthropic"))):
@@ -124,7 +126,7 @@ def stalls(mock: Target, *, options: Options, report: Report) -> None:
             with probing(lean.port, cpu=options.load_cpu) as answers:
                 run_load(paid, scenario, options=options, seconds=seconds)
             found.append((f"ChatVault, {scenario.title}", answers))
-    # Begins the moment the daemon serves: an import that starts by itself, and one that the first call starts.
+    # From the moment the daemon serves: litellm's import may start by itself, or with the first call.
     with vault(
         "stalls-heavy", mock=mock, models=MODELS, providers=("paid", "anthropic"), options=options
     ) as heavy:
@@ -140,8 +142,8 @@ def stalls(mock: Target, *, options: Options, report: Report) -> None:
     ]
     columns = ("", "longest ms", "p99 ms", "p50 ms", "answers", "failures")
     note = (
-        "How long /health took to answer, asked every 5 ms. Under load an answer also waits for its turn; what else\n"
-        "runs on the machine shows in all rows, the bare server's too."
+        "How long /health took to answer, asked every 5 ms. Under load an answer also waits for its turn;\n"
+        "what else runs on the machine shows in all rows, the bare server's too."
     )
     report.show(Table("Stalls of the loop", columns, rows, note))
     longest = {name: answers.longest_ms for name, answers in found}

@@ -15,56 +15,27 @@ from tests.support.openai_shape import MODEL, fitting
 from tests.support.openai_shape import settings as config
 from tests.support.scripted import Upstream
 
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 # What OpenAI's chat completions know, at the levels where a client's own words can reach a provider.
 _TOP = frozenset(
-    [
-        "model",
-        "messages",
-        "stream",
-        "stream_options",
-        "n",
-        "max_tokens",
-        "max_completion_tokens",
-        "temperature",
-        "top_p",
-        "top_k",
-        "min_p",
-        "stop",
-        "seed",
-        "frequency_penalty",
-        "presence_penalty",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "response_format",
-        "reasoning_effort",
-        "thinking",
-    ]
+    _words(
+        "model messages stream stream_options n max_tokens max_completion_tokens temperature top_p top_k"
+        " min_p stop seed frequency_penalty presence_penalty logit_bias logprobs top_logprobs tools"
+        " tool_choice parallel_tool_calls response_format reasoning_effort thinking"
+    )
 )
-_MESSAGE = frozenset(
-    ["role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "thinking_blocks"]
+_MESSAGE = frozenset(_words("role content name tool_calls tool_call_id reasoning_content thinking_blocks"))
+_PART = frozenset(_words("type text image_url"))
+_TOOL = frozenset(_words("type function"))
+_FUNCTION = frozenset(_words("name description parameters strict"))
+_REDIRECTS = _words(
+    "api_base base_url api_key api_version extra_headers extra_body headers custom_llm_provider user_config"
+    " fallbacks mock_response litellm_params litellm_metadata"
 )
-_PART = frozenset(["type", "text", "image_url"])
-_TOOL = frozenset(["type", "function"])
-_FUNCTION = frozenset(["name", "description", "parameters", "strict"])
-_REDIRECTS = [
-    "api_base",
-    "base_url",
-    "api_key",
-    "api_version",
-    "extra_headers",
-    "extra_body",
-    "headers",
-    "custom_llm_provider",
-    "user_config",
-    "fallbacks",
-    "mock_response",
-    "litellm_params",
-    "litellm_metadata",
-]
 
 _scalar = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text(max_size=20)

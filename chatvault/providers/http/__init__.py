@@ -3,9 +3,9 @@
 client      one upstream, what providers hold          transport   the same machine under httpx
 pool        idle connections, retries                  head        a request's first lines
 connection  what the transport tells                   response    what came, for whoever reads it
-outgoing    bytes on their way out                     decoding    gzip and deflate that nobody asked for
-clock       notices silence                            dial        proxies and TLS
-tcp         DNS, and the first address that answers
+outgoing    bytes on their way out                     incoming    what the parser makes of bytes
+tcp         DNS, and the first address that answers    decoding    gzip and deflate that nobody asked for
+dial        proxies and TLS                            clock       notices silence
 address     who is meant by a URL                      proxy       who stands in between
 faults      what can go wrong, in words
 """

@@ -6,14 +6,13 @@ from types import MappingProxyType
 
 import chatvault
 from chatvault.providers.http.address import read_base_url
-from chatvault.providers.http.connection import Timeouts
+from chatvault.providers.http.clock import Timeouts
 from chatvault.providers.http.dial import Dialer
 from chatvault.providers.http.head import has_body, request_head, start_line
 from chatvault.providers.http.pool import Counts, Pool
 from chatvault.providers.http.proxy import Proxy, find_proxy, read_proxy
 from chatvault.providers.http.response import Response
 
-_SMALL = 64 * 1024
 _NO_ENVIRON: Mapping[str, str] = MappingProxyType({})
 
 
@@ -82,10 +81,9 @@ class HttpClient:
         head = request_head(
             start_line(method, self._prefix + path), self._fixed_for(headers), headers, length=length
         )
-        is_small = len(body) <= _SMALL
         answer = await pool.send(
-            head + body if is_small else head,
-            b"" if is_small else body,
+            head,
+            body,
             make=self._head_answer if method == "HEAD" else self._answer,
             timeouts=self._timeouts if head_timeout is None else self._timeouts.with_head(head_timeout),
             manual_clock=manual_clock,

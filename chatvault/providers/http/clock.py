@@ -1,4 +1,4 @@
-"""The silence clock: one timer that is armed lazily and outlives requests.
+"""How long each phase may take, and the silence clock: one timer that is armed lazily and outlives requests.
 
 A received piece only moves the deadline; the timer, when it fires too early, is set to what the deadline has
 become. A busy connection so touches the loop's timers about once in each `limit`, not once a read.
@@ -6,8 +6,28 @@ become. A busy connection so touches the loop's timers about once in each `limit
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 _NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each phase may take, in seconds; None is for ever.
+
+    `connect` is all of name look-up, TCP, proxy and TLS; `write` and `read` are silences: no byte taken by
+    the other side, no byte come from it. `head` stands in for `read` until the answer's head is there; None
+    is no other limit than `read`.
+    """
+
+    connect: float | None = 10.0
+    write: float | None = 30.0
+    read: float | None = 120.0
+    head: float | None = None
+
+    def with_head(self, seconds: float) -> "Timeouts":
+        """Return the same, with another `head`."""
+        return Timeouts(self.connect, self.write, self.read, seconds)
 
 
 class SilenceClock:

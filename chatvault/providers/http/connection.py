@@ -10,40 +10,20 @@ import asyncio
 import select
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 from httptools import HttpParserError, HttpResponseParser
 
 from chatvault.errors import ProviderError, ProviderFailed
 from chatvault.providers.http import faults
-from chatvault.providers.http.clock import SilenceClock
+from chatvault.providers.http.clock import SilenceClock, Timeouts
+from chatvault.providers.http.incoming import HEAD_LIMIT
 from chatvault.providers.http.outgoing import Outgoing
 from chatvault.providers.http.response import Response
 
 UNREAD_LIMIT = 256 * 1024
-HEAD_LIMIT = 64 * 1024
 # A loop that was held up this long may find the bytes it waited for already there.
 _STALL_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long each phase may take, in seconds; None is for ever.
-
-    `connect` is all of name look-up, TCP, proxy and TLS; `write` and `read` are silences: no byte taken by
-    the other side, no byte come from it. `head` stands in for `read` until the answer's head is there; None
-    is no other limit than `read`.
-    """
-
-    connect: float | None = 10.0
-    write: float | None = 30.0
-    read: float | None = 120.0
-    head: float | None = None
-
-    def with_head(self, seconds: float) -> "Timeouts":
-        """Return the same, with another `head`."""
-        return Timeouts(self.connect, self.write, self.read, seconds)
 
 
 class Connection(asyncio.Protocol):
@@ -52,7 +32,6 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_answer",
         "_clock",
-        "_head_bytes",
         "_is_manual",
         "_is_paused",
         "_label",
@@ -89,7 +68,6 @@ class Connection(asyncio.Protocol):
         self._timeouts = Timeouts()
         self._is_paused = False
         self._is_manual = False
-        self._head_bytes = 0
 
     # What the pool asks for.
 
@@ -104,24 +82,23 @@ class Connection(asyncio.Protocol):
     def start(
         self,
         answer: Response,
-        message: bytes,
-        rest: bytes = b"",
+        head: bytes,
+        body: bytes = b"",
         *,
         timeouts: Timeouts,
         manual_clock: bool = False,
         is_whole: bool = True,
     ) -> None:
-        """Send a request: `message` at once, `rest` in slices; more will come by `send` unless `is_whole`."""
+        """Send a request; unless it `is_whole`, `send` and `finish_sending` bring the rest."""
         if self._out is None or self.transport is None or self.transport.is_closing():
-            answer.fail(self._broken_off(answer))
+            answer.fail(self._broken_off(answer, None))
             return
         self._answer = answer
         self._timeouts = timeouts
         self._is_manual = manual_clock
-        self._head_bytes = 0
         answer.connection = self
         answer.parser = self._parser = HttpResponseParser(answer)
-        self._out.start(message, rest, is_whole=is_whole)
+        self._out.start(head, body, is_whole=is_whole)
         self._set_clock()
 
     async def send(self, data: bytes) -> bool:
@@ -205,7 +182,7 @@ class Connection(asyncio.Protocol):
                 answer.fail(faults.nonsense(self._label, exc, has_head=bool(answer.status)))
                 return
             answer.is_keepable = False
-        if is_head and self._is_head_too_long(answer, len(data)):
+        if is_head and not answer.count_head(len(data)):
             answer.status = 0
             answer.fail(
                 ProviderFailed(f"{self._label}: the answer's headers are longer than {HEAD_LIMIT} bytes")
@@ -227,7 +204,7 @@ class Connection(asyncio.Protocol):
                 answer.detach()
                 answer.wake()
             else:
-                answer.fail(self._broken_off(answer))
+                answer.fail(self._broken_off(answer, exc))
         self.abandon()
         self.transport = None
         self._on_lost(self)
@@ -268,12 +245,6 @@ class Connection(asyncio.Protocol):
         else:
             self.abandon()
 
-    def _is_head_too_long(self, answer: Response, size: int) -> bool:
-        self._head_bytes += size
-        if self._head_bytes <= HEAD_LIMIT:
-            return False
-        return not answer.status or answer.head_size() > HEAD_LIMIT
-
     def _set_clock(self) -> None:
         out = self._out
         if out is None:
@@ -302,5 +273,7 @@ class Connection(asyncio.Protocol):
         else:
             answer.fail(faults.timed_out(self._label, self._clock.limit, has_head=bool(answer.status)))
 
-    def _broken_off(self, answer: Response) -> ProviderError:
-        return faults.broken_off(self._label, has_begun=answer.has_begun, has_head=bool(answer.status))
+    def _broken_off(self, answer: Response, cause: Exception | None) -> ProviderError:
+        error = faults.broken_off(self._label, has_begun=answer.has_begun, has_head=bool(answer.status))
+        error.__cause__ = cause
+        return error

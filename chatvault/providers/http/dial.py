@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from chatvault.errors import ProviderError
 from chatvault.providers.http.address import Address
-from chatvault.providers.http.connection import Connection, Timeouts
+from chatvault.providers.http.clock import Timeouts
+from chatvault.providers.http.connection import Connection
 from chatvault.providers.http.faults import ProxyRefused, connect_timed_out, not_connected
 from chatvault.providers.http.proxy import Proxy
 from chatvault.providers.http.response import Response

@@ -3,6 +3,8 @@
 import asyncio
 
 SLICE = 256 * 1024
+# Up to here copying is cheaper than a second write.
+_SMALL = 64 * 1024
 
 
 class Outgoing:
@@ -31,13 +33,15 @@ class Outgoing:
         """Whether the whole request is out."""
         return self.is_whole and self._rest is None and self.can_write
 
-    def start(self, message: bytes, rest: bytes, *, is_whole: bool) -> None:
-        """Send `message` at once and `rest` in slices; `send` brings more unless the request `is_whole`."""
+    def start(self, head: bytes, body: bytes, *, is_whole: bool) -> None:
+        """Send a head and a body, a large one in slices; `send` brings more unless the request `is_whole`."""
         self.is_whole = is_whole
-        self._transport.write(message)
-        if rest:
-            self._rest = memoryview(rest)
-            self._push()
+        if len(body) <= _SMALL:
+            self._transport.write(head + body)
+            return
+        self._transport.write(head)
+        self._rest = memoryview(body)
+        self._push()
 
     def send(self, data: bytes) -> None:
         """Send a further piece."""

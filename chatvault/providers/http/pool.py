@@ -17,7 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chatvault.errors import ProviderUnreachable
-from chatvault.providers.http.connection import Connection, Timeouts
+from chatvault.providers.http.clock import Timeouts
+from chatvault.providers.http.connection import Connection
 from chatvault.providers.http.dial import Dialer
 from chatvault.providers.http.faults import Disconnected
 from chatvault.providers.http.response import Response
@@ -62,8 +63,8 @@ class Pool:
 
     async def send(
         self,
-        message: bytes,
-        rest: bytes,
+        head: bytes,
+        body: bytes,
         *,
         make: Callable[[], Response],
         timeouts: Timeouts,
@@ -77,7 +78,7 @@ class Pool:
         connection = self.take()
         if connection is not None:
             began = connection.loop.time()
-            connection.start(answer, message, rest, timeouts=timeouts, manual_clock=manual_clock)
+            connection.start(answer, head, body, timeouts=timeouts, manual_clock=manual_clock)
             try:
                 await answer.wait_head()
                 return answer
@@ -88,7 +89,7 @@ class Pool:
             answer = make()
             answer.is_retry = True
         connection = await self.dial(timeouts.connect)
-        connection.start(answer, message, rest, timeouts=timeouts, manual_clock=manual_clock)
+        connection.start(answer, head, body, timeouts=timeouts, manual_clock=manual_clock)
         await answer.wait_head()
         return answer
 

@@ -1,16 +1,13 @@
-"""An answer on its way: the parser fills it at one end, its reader empties it at the other."""
+"""An answer as its reader sees it: pieces as they come, and an end that is told from a break."""
 
 import asyncio
-from typing import Any, Protocol
+from typing import Protocol
 
 from chatvault.errors import ChatVaultError, ProviderBroke, ProviderFailed
 from chatvault.providers.http.decoding import Decoder, decoder_for
+from chatvault.providers.http.incoming import Incoming
 
 MEBIBYTE = 1 << 20
-
-
-class SurplusBytes(Exception):
-    """The parser met bytes after the answer's end; stops it, and is never seen outside."""
 
 
 class Wire(Protocol):
@@ -28,46 +25,19 @@ class Wire(Protocol):
         """Cut the connection; the answer has already parted from it."""
 
 
-class Response:
+class Response(Incoming):
     """An upstream's answer. `headers` have lower-case names; `is_retry`: a stale connection came first.
 
     One reader at a time. Cancelling a read cuts the connection at once: who only wants to wait a while keeps
     the read in a task and uses `asyncio.wait`.
     """
 
-    __slots__ = (
-        "_decoder",
-        "_waiter",
-        "connection",
-        "error",
-        "has_begun",
-        "headers",
-        "is_bodiless",
-        "is_done",
-        "is_keepable",
-        "is_retry",
-        "label",
-        "parser",
-        "parts",
-        "status",
-        "unread",
-    )
+    __slots__ = ("_decoder", "_waiter", "connection", "is_retry")
 
     def __init__(self, label: str, *, is_bodiless: bool = False) -> None:
-        self.label = label
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        super().__init__(label, is_bodiless=is_bodiless)
         self.is_retry = False
-        # The wire's side: kept by the parser's callbacks and the connection.
         self.connection: Wire | None = None
-        self.parser: Any = None
-        self.parts: list[bytes] = []
-        self.unread = 0
-        self.error: ChatVaultError | None = None
-        self.is_bodiless = is_bodiless
-        self.has_begun = False
-        self.is_done = False
-        self.is_keepable = False
         self._waiter: asyncio.Future[None] | None = None
         self._decoder: Decoder | None = None
 
@@ -176,21 +146,6 @@ class Response:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def ends_with_connection(self) -> bool:
-        """Tell whether the body is one that the connection's end completes (RFC 9112, 6.3, rule 8)."""
-        if not self.status:
-            return False
-        for name, value in self.headers:
-            if name == b"content-length":
-                return False
-            if name == b"transfer-encoding" and value.lower().endswith(b"chunked"):
-                return False
-        return True
-
-    def head_size(self) -> int:
-        """Return how many bytes the headers take."""
-        return sum(len(name) + len(value) + 4 for name, value in self.headers)
-
     async def _wait(self) -> None:
         connection = self.connection
         if connection is None or self._waiter is not None:
@@ -212,42 +167,3 @@ class Response:
         if self.connection is not None:
             self.connection.resume()
         return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    # The parser's callbacks, under the names it looks for.
-
-    def on_message_begin(self) -> None:
-        """Refuse a second answer that nobody asked for."""
-        if self.is_done:
-            raise SurplusBytes
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; trailers, which come after the status, are dropped."""
-        if not self.status:
-            self.headers.append((name.lower(), value.rstrip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        """Take the status; interim answers (100, 103) are skipped with their headers."""
-        status = self.parser.get_status_code()
-        if status < 200:
-            self.headers = []
-            if status == 101:
-                self.error = ProviderFailed(
-                    f"{self.label}: it switched protocols (101), which was not asked for"
-                )
-            return
-        self.status = status
-        if self.is_bodiless:
-            self.on_message_complete()
-
-    def on_body(self, data: bytes) -> None:
-        """Take a piece of the body."""
-        if self.is_done:
-            raise SurplusBytes
-        self.parts.append(data)
-        self.unread += len(data)
-
-    def on_message_complete(self) -> None:
-        """Note the end, unless it is an interim answer's."""
-        if self.status and not self.is_done:
-            self.is_done = True
-            self.is_keepable = self.parser.should_keep_alive()

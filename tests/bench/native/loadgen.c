@@ -327,6 +327,7 @@ int main(int argc, char **argv) {
         for (int i = 0; i < count; i++) on_event(events[i].data.ptr, events[i].events);
         if (now_ns() >= deadline) {
             cut = (uint64_t)active;
+            note_problem("still under way at the end", "", 0);
             break;
         }
     }

@@ -1,0 +1,126 @@
+"""What commands work with, made when it is asked for: places, settings, the database, the running daemon.
+
+Beside the daemon's own root of composition this is the one place that knows the settings and what is built
+from them.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from chatvault.errors import ChatVaultError, UsageError
+
+if TYPE_CHECKING:
+    from chatvault.config.places import Places
+    from chatvault.config.settings import Settings
+    from chatvault.control.client import ControlClient
+    from chatvault.providers.base import ProviderSettings
+    from chatvault.store.reader import Reader
+    from chatvault.store.writer import Store
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalOptions:
+    """The options that stand before the command."""
+
+    config: Path | None = None
+    is_debug: bool = False
+
+
+class Context:
+    """One command's surroundings."""
+
+    def __init__(self, options: GlobalOptions, environ: Mapping[str, str], *, is_root: bool) -> None:
+        self.options = options
+        self.environ = environ
+        self._is_root = is_root
+
+    @classmethod
+    def of(cls, ctx: Any) -> "Context":
+        """Return the context of a running command (`ctx` is typer's)."""
+        from chatvault.config.environment import current_environ, is_root
+
+        options = ctx.obj if isinstance(ctx.obj, GlobalOptions) else GlobalOptions()
+        return cls(options, current_environ(), is_root=is_root())
+
+    @cached_property
+    def places(self) -> "Places":
+        """Where everything lies."""
+        from chatvault.config.places import find_places
+
+        return find_places(self.environ, is_root=self._is_root, config_override=self.options.config)
+
+    def settings(self, *, are_secrets_needed: bool = False) -> "Settings[ProviderSettings]":
+        """Read the settings. Raises ConfigError."""
+        from chatvault.config.load import load
+        from chatvault.providers.registry import KINDS, settings_type
+
+        return load(
+            self.places.config,
+            provider_settings=settings_type,
+            kinds=KINDS,
+            environ=self.environ,
+            env_file=self.places.env_file,
+            credentials_dir=self.places.credentials_dir,
+            are_secrets_needed=are_secrets_needed,
+        )
+
+    def control(self) -> "ControlClient":
+        """Return what asks the running daemon."""
+        from chatvault.control.client import ControlClient
+
+        return ControlClient(self.places.control_socket)
+
+    @contextmanager
+    def reader(self) -> Iterator["Reader"]:
+        """Open the database for reading; it works beside a running daemon. Raises StoreError."""
+        from chatvault.store.reader import Reader
+
+        if not self.places.database.exists():
+            raise ChatVaultError(
+                f"there is no database at {self.places.database}", hint="chatvault serve makes it"
+            )
+        reader = Reader.open(self.places.database)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    @contextmanager
+    def store(self) -> Iterator["Store"]:
+        """Open the database for writing, under the writer's lock. Raises AlreadyRunning, StoreError."""
+        from chatvault.config.files import ensure_private_folder
+        from chatvault.control.lock import WriterLock
+        from chatvault.store.writer import Store
+
+        ensure_private_folder(self.places.run_dir)
+        ensure_private_folder(self.places.state_dir)
+        with WriterLock.acquire(self.places.lock):
+            store = Store.open(self.places.database, now_ms=self.now_ms)
+            try:
+                yield store
+            finally:
+                store.close()
+
+    def zone(self, name: str | None = None) -> ZoneInfo:
+        """Return the zone `name`, else the settings', else this machine's. Raises UsageError."""
+        from chatvault.config import scalars
+        from chatvault.config.load import load_usage
+        from chatvault.config.local_zone import local_zone
+
+        if name is not None and name != "local":
+            try:
+                return scalars.zone(name)
+            except ValueError as exc:
+                raise UsageError(str(exc), hint="--tz Europe/Berlin") from exc
+        chosen = "local" if name == "local" else load_usage(self.places.config).timezone
+        return local_zone(self.environ) if chosen == "local" else chosen
+
+    def now_ms(self) -> int:
+        """Return the time, in epoch milliseconds."""
+        return time.time_ns() // 1_000_000

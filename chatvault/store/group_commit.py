@@ -1,0 +1,252 @@
+"""The writer's thread: whatever waits while one commit runs goes into the next, all of it in one transaction.
+
+So a lone request waits for one commit, and sixty-four at once share one. What fails is sorted by whose fault
+it is (`faults`): a row that can't be written is found by halving its group, and only it is turned away; when
+the surroundings fail (a full disk, another program's lock), whoever waits is told so at once, while
+settlements stay here and are tried again until they are down.
+"""
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from chatvault.errors import StoreError
+from chatvault.store import faults
+from chatvault.store.group import Group
+from chatvault.store.transaction import Head, Transaction, read_head
+from chatvault.store.waiting import (
+    Change,
+    Groupable,
+    Mark,
+    NewCard,
+    NewHold,
+    Record,
+    Settlement,
+    Stop,
+    tell,
+)
+
+_MOST_IN_A_GROUP = 1024
+_FIRST_RETRY_SECONDS = 0.05
+_LAST_RETRY_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+Item = Groupable | Change[object] | Stop
+
+
+class GroupCommit:
+    """Own the writing connection, and the one thread that uses it."""
+
+    def __init__(self, connection: sqlite3.Connection, now_ms: Callable[[], int]) -> None:
+        self._connection = connection
+        self._now_ms = now_ms
+        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._kept: list[Groupable] = []
+        self._failures = 0
+        self._stop: Stop | None = None
+        self._is_full_sync: bool | None = None
+        self._group = Group()
+        self._has_ended = False
+        self.problem: str | None = None
+        self.is_full = False
+        self.defects = 0
+        self.head: Head = read_head(connection)
+        self._thread = threading.Thread(target=self._run, name="chatvault-writer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread still writes."""
+        return self._thread.is_alive() and not self._has_ended
+
+    @property
+    def queue_length(self) -> int:
+        """How many things wait to be written, those that were tried and failed included."""
+        return self._queue.qsize() + len(self._kept)
+
+    def put(self, item: Item) -> None:
+        """Queue `item`. Raises StoreError when the thread has ended."""
+        if self._has_ended:
+            raise self._ended_error()
+        self._queue.put(item)
+        if not self.is_alive:
+            # It ended in between: nobody else will look into the queue any more.
+            self._turn_all_away()
+
+    def stop(self, timeout: float) -> None:
+        """Write what is queued, for at most about `timeout` seconds, and end the thread."""
+        if self.is_alive:
+            self._queue.put(Stop(time.monotonic() + timeout))
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while self._stop is None or self._kept:
+                self._serve(self._gather())
+                if self._stop is not None and self._kept and time.monotonic() > self._stop.deadline:
+                    _log.critical(
+                        "%d entries could not be written before the end; requests among them will be settled "
+                        "as interrupted at the next start",
+                        len(self._kept),
+                    )
+                    break
+        except BaseException:
+            # A defect of ours. The thread must not vanish while requests wait for it.
+            _log.critical("the database writer failed", exc_info=True)
+            self.problem = "the database writer failed: see the log"
+            raise
+        finally:
+            self._has_ended = True
+            self._turn_all_away()
+
+    def _gather(self) -> list[Item]:
+        items: list[Item] = [*self._kept]
+        timeout = self._retry_seconds() if items else None
+        self._kept = []
+        try:
+            if self._stop is None or timeout is not None:
+                items.append(self._queue.get(timeout=timeout))
+            while len(items) < _MOST_IN_A_GROUP:
+                items.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        return items
+
+    def _retry_seconds(self) -> float:
+        return min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * float(1 << min(self._failures, 10)))
+
+    def _serve(self, items: Sequence[Item]) -> None:
+        group: list[Groupable] = []
+        for item in items:
+            if isinstance(item, Change):
+                self._commit(group)
+                group = []
+                self._change(item)
+            elif isinstance(item, Stop):
+                self._stop = item
+            else:
+                group.append(item)
+        self._commit(group)
+
+    def _commit(self, items: Sequence[Groupable]) -> None:
+        if not items:
+            return
+        try:
+            self._write(items)
+        except faults.POISON as error:
+            self._roll_back()
+            if len(items) == 1:
+                self._turn_away(items[0], error)
+            else:
+                half = len(items) // 2
+                self._commit(items[:half])
+                self._commit(items[half:])
+        except sqlite3.Error as error:
+            self._roll_back()
+            self._postpone(items, error)
+        else:
+            self._is_well()
+            tell(items)
+
+    def _write(self, items: Sequence[Groupable]) -> None:
+        tx = self._begin(is_durable=any(item.is_durable for item in items))
+        without_hold = self._group.write(tx, items)
+        self._end(tx)
+        self._group.committed()
+        if without_hold:
+            self.defects += without_hold
+            _log.error("%d settled requests had no hold", without_hold)
+
+    def _change(self, change: Change[object]) -> None:
+        try:
+            tx = self._begin(is_durable=change.is_durable)
+            change.apply(tx)
+            self._end(tx)
+        except BaseException as error:
+            # As in any future, whoever asked for the change gets its error, whatever it is.
+            self._roll_back()
+            change.fail(self._told(error))
+        else:
+            self._is_well()
+            change.succeed()
+
+    def _begin(self, *, is_durable: bool) -> Transaction:
+        if is_durable is not self._is_full_sync:
+            self._connection.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'NORMAL'}")
+            self._is_full_sync = is_durable
+        self._connection.execute("BEGIN IMMEDIATE")
+        return Transaction(self._connection, self._now_ms())
+
+    def _end(self, tx: Transaction) -> None:
+        tx.finish()
+        self._connection.execute("COMMIT")
+        self.head = tx.head
+
+    def _roll_back(self) -> None:
+        # SQLite rolls back by itself after some errors.
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _is_well(self) -> None:
+        self._failures = 0
+        self.problem = None
+        self.is_full = False
+
+    def _told(self, error: BaseException) -> BaseException:
+        cause = faults.sqlite_cause(error)
+        if cause is None or isinstance(cause, faults.POISON):
+            return error
+        self._note(cause)
+        return faults.store_error(cause)
+
+    def _note(self, error: BaseException) -> None:
+        self.is_full = faults.is_full(error)
+        self.problem = faults.store_error(error).message
+
+    def _postpone(self, items: Sequence[Groupable], error: sqlite3.Error) -> None:
+        if self._failures == 0:
+            _log.error("%s", faults.store_error(error).message)
+        self._failures += 1
+        self._note(error)
+        self._kept += [item for item in items if isinstance(item, Settlement | NewCard | Mark)]
+        tell(
+            [item for item in items if isinstance(item, NewHold | Record)], lambda: faults.store_error(error)
+        )
+
+    def _turn_away(self, item: Groupable, error: BaseException) -> None:
+        """Give up one thing that can never be written as it is; the rest of its group goes on."""
+        self.defects += 1
+        if isinstance(item, Settlement):
+            what = "was settled already" if self._is_settled(item.row.id) else f"can't be settled: {error!r}"
+            _log.error("request %s %s; a ledger row was turned away", item.row.id, what)
+        elif isinstance(item, NewCard):
+            _log.error("a rate card was turned away: %r", error)
+        tell([item], lambda: StoreError(f"this can't be written: {error}"))
+
+    def _is_settled(self, request_id: str) -> bool:
+        found = self._connection.execute("SELECT 1 FROM ledger WHERE id = ?", (request_id,)).fetchone()
+        return found is not None
+
+    def _ended_error(self) -> StoreError:
+        return StoreError(self.problem or "the database is closed", hint="chatvault serve")
+
+    def _turn_all_away(self) -> None:
+        left: list[Groupable] = self._kept
+        self._kept = []
+        try:
+            while True:
+                item = self._queue.get_nowait()
+                if isinstance(item, Change):
+                    item.fail(self._ended_error())
+                elif not isinstance(item, Stop):
+                    left.append(item)
+        except queue.Empty:
+            pass
+        tell(left, self._ended_error)

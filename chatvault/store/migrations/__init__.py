@@ -1,0 +1,16 @@
+"""The numbered steps that lead any older database to this program's shape; a released step never changes."""
+
+from dataclasses import dataclass
+
+from chatvault.store.migrations import m0001_first
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step: after it the database's `user_version` is `number`."""
+
+    number: int
+    statements: tuple[str, ...]
+
+
+MIGRATIONS = (Migration(1, m0001_first.STATEMENTS),)

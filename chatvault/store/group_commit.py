@@ -67,23 +67,21 @@ class GroupCommit:
         return self._thread.is_alive() and not self._has_ended
 
     @property
-    def is_writing(self) -> bool:
-        """Whether the thread has not come to its end; unlike `is_alive` it asks no lock."""
-        return not self._has_ended
-
-    @property
     def queue_length(self) -> int:
         """How many things wait to be written, those that were tried and failed included."""
         return self._queue.qsize() + len(self._kept)
 
     def put(self, item: Item) -> None:
         """Queue `item`. Raises StoreError when the thread has ended."""
-        if not self.is_writing:
-            raise self._ended_error()
+        self._check_running()
         self._queue.put(item)
-        if not self.is_writing:
+        if self._has_ended:
             # It ended in between: nobody else will look into the queue any more.
             self._turn_all_away()
+
+    def _check_running(self) -> None:
+        if self._has_ended:
+            raise self._ended_error()
 
     def stop(self, timeout: float) -> None:
         """Write what is queued, for at most about `timeout` seconds, and end the thread."""

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from types import FrameType
 
 import pytest
@@ -27,6 +28,7 @@ _EXPECTED_SKIPS = {
     r"no recordings at hand": folder() is None,
     r"needs root": os.geteuid() != 0,
     r"needs to be another user than root": os.geteuid() == 0,
+    r"the embedded model is not installed": find_spec("xllamacpp") is None,
     r"only on Python 3\.\d+": True,
 }
 

@@ -30,7 +30,7 @@ def _run(words: list[str], *, is_debug: bool) -> int:
     from chatvault.cli.output import complain
     from chatvault.errors import ChatVaultError
 
-    # Typer brings click along since 0.28, and needed it installed before: its own class is the way to click's.
+    # Typer brings click along since 0.28, and needed it installed before: this is the way to its class.
     click_error = cast("type[Exception]", typer.BadParameter.__mro__[2])
     try:
         code = get_command(root).main(words, prog_name="chatvault", standalone_mode=False)

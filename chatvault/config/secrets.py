@@ -46,6 +46,11 @@ class SecretSource:
             )
         return Secret(cleaned)
 
+    def has(self, name: str) -> bool:
+        """Whether `env:NAME` would find something that can be a key."""
+        value = self._from_environment(name)
+        return value is not None and _problem(value.strip()) is None
+
     def _look_up(self, text: str, *, where: str, path: Path, line: int | None) -> tuple[str | None, str]:
         scheme, _, rest = text.partition(":")
         if scheme == "env":

@@ -26,14 +26,15 @@ class TokenOrder:
 
     def __post_init__(self) -> None:
         for what, name in (("an access token", self.name), ("a user", self.user)):
+            # An id must never be taken for a name: both name a token on the command line.
             if not _NAME.fullmatch(name) or name.startswith("tok_"):
                 raise UsageError(
                     f"{name!r} can't name {what}",
-                    hint="up to 64 letters, digits, . _ @ - with a letter or digit first, and not tok_ either",
+                    hint="up to 64 letters, digits, . _ @ - with a letter or digit first, but not tok_",
                 )
         if len(self.models) > _MOST_GLOBS or not all(_GLOB.fullmatch(glob) for glob in self.models):
             raise UsageError(
-                "--models takes names with * and ?, separated by commas", hint="--models 'claude-*,fast'"
+                "models are names with * and ?, separated by commas", hint="--models 'claude-*,fast'"
             )
 
     def to_json(self) -> JsonObject:
@@ -49,14 +50,21 @@ class TokenOrder:
     @classmethod
     def from_json(cls, body: JsonObject) -> "TokenOrder":
         """Read the body of `POST /v1/tokens`. Raises UsageError."""
-        name, user, models = body.get("name"), body.get("user", "me"), body.get("models", [])
-        if not isinstance(name, str) or not isinstance(user, str) or not isinstance(models, list | tuple):
-            raise UsageError("an access token needs a name", hint="chatvault tokens add NAME")
+        name, user, models = body.get("name"), body.get("user") or "me", body.get("models") or []
+        is_local_only = body.get("local_only") or False
+        if (
+            not isinstance(name, str)
+            or not isinstance(user, str)
+            or not isinstance(models, list | tuple)
+            or not all(isinstance(each, str) for each in models)
+            or not isinstance(is_local_only, bool)
+        ):
+            raise UsageError("that is no order of an access token", hint="chatvault tokens add NAME")
         return cls(
             name=name,
             user=user,
             models=tuple(str(each) for each in models),
-            is_local_only=body.get("local_only") is True,
+            is_local_only=is_local_only,
             expires_at=_epoch_ms(body.get("expires_at")),
         )
 

@@ -17,14 +17,16 @@ Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None
 GENESIS = bytes(32)
 """What stands for the previous hash before the first entry."""
 
-_DOMAIN = b"chatvault/audit/v1\0"
+DOMAIN = b"chatvault/audit/v1\0"
+"""What every hash begins with, so that it can be no other program's."""
+
 _numbers = struct.Struct(">qq").pack
 
 
 def entry_hash(previous: bytes, *, seq: int, ts_ms: int, kind: str, body: bytes) -> bytes:
     """Return the 32 bytes that bind an entry to all entries before it."""
     return hashlib.sha256(
-        b"".join((_DOMAIN, previous, _numbers(seq, ts_ms), kind.encode(), b"\0", body))
+        b"".join((DOMAIN, previous, _numbers(seq, ts_ms), kind.encode(), b"\0", body))
     ).digest()
 
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 
 from chatvault import __version__
 from chatvault.control.server import Handler
-from chatvault.core.access import new_secret
+from chatvault.control.tokens import TokenOrder, issue, token_json
+from chatvault.core.access import new_secret, secret_hash
 from chatvault.core.chat import Json, JsonObject
 from chatvault.daemon.engine import Engine, now_ms
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.memory import resident_bytes
 from chatvault.daemon.supervisor import Supervisor
-from chatvault.daemon.token_changes import issue, revoke, rotate
+from chatvault.errors import UsageError
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
 from chatvault.store import tokens
@@ -91,19 +92,35 @@ class ControlLoop:
         }
 
     async def _add_token(self, body: JsonObject) -> JsonObject:
-        issued = await self._store.submit(lambda tx: issue(tx, body, now_ms=now_ms()))
+        order = TokenOrder.from_json(body)
+        token, secret = issue(order, now_ms=now_ms(), choose=secrets.choice)
+        await self._store.submit(lambda tx: tokens.add(tx, token, secret_hash(secret)))
         await self.reload_tokens()
-        return {**issued, "base_url": self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self._base_url}
 
     async def _revoke_token(self, body: JsonObject) -> JsonObject:
-        revoked = await self._store.submit(lambda tx: revoke(tx, body, now_ms=now_ms()))
+        name = str(body.get("token", ""))
+        token = await self._store.submit(lambda tx: tokens.revoke(tx, name, now_ms=now_ms()))
         await self.reload_tokens()
-        return {**revoked, "requests_cut": self._running.end_token(str(revoked["id"]))}
+        return {**token_json(token), "requests_cut": self._running.end_token(token.id)}
 
     async def _rotate_token(self, body: JsonObject) -> JsonObject:
-        issued = await self._store.submit(lambda tx: rotate(tx, body, now_ms=now_ms()))
+        name = str(body.get("token", ""))
+        secret = new_secret(secrets.choice)
+        grace = body.get("grace_seconds", 0)
+        if not isinstance(grace, int) or grace < 0:
+            raise UsageError("grace_seconds is a whole number, 0 or more")
+        token = await self._store.submit(
+            lambda tx: tokens.rotate(
+                tx,
+                name,
+                new_hash=secret_hash(secret),
+                last_four=secret[-4:],
+                grace_until_ms=now_ms() + 1000 * grace,
+            )
+        )
         await self.reload_tokens()
-        return {**issued, "base_url": self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self._base_url}
 
     async def _probe(self, body: JsonObject) -> JsonObject:
         secret = new_secret(secrets.choice)

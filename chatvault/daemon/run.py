@@ -57,7 +57,8 @@ def serve(
         store = Store.open(places.database, now_ms=now_ms)
         try:
             daemon = Daemon(settings, places, store, environ=environ, announce=announce)
-            return uvloop.run(daemon.run(listeners, control))
+            code: int = uvloop.run(daemon.run(listeners, control))
+            return code
         finally:
             store.close()
 

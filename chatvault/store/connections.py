@@ -13,15 +13,13 @@ _WAL_BYTES = 64 << 20
 
 def read_only(path: Path) -> sqlite3.Connection:
     """Open the database for reading, safely beside its writer. Raises sqlite3.Error."""
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
     )
-    connection.execute("PRAGMA query_only=ON")
-    return connection
 
 
 def for_writing(path: Path) -> sqlite3.Connection:

@@ -19,7 +19,7 @@ def open_database(path: Path, *, now_ms: Callable[[], int]) -> sqlite3.Connectio
     """Open the database at `path` for its one writer, making it or bringing it up to date.
 
     A new file is 0600 from birth. A backup is laid beside an existing one before each step that changes its
-    shape. Raises DatabaseTooNew and DatabaseDamaged, which leave the file as it is, StorageFull or StoreError.
+    shape. Raises DatabaseTooNew or DatabaseDamaged, and leaves such a file as it is; StorageFull, StoreError.
     """
     try:
         _make_file(path)

@@ -2,8 +2,8 @@
 
 So a lone request waits for one commit, and sixty-four at once share one. What fails is sorted by whose fault
 it is (`faults`): a row that can't be written is found by halving its group, and only it is turned away; when
-the surroundings fail (a full disk, another program's lock), whoever waits is told so at once, while settlements
-stay here and are tried again until they are down.
+the surroundings fail (a full disk, another program's lock), whoever waits is told so at once, while
+settlements stay here and are tried again until they are down.
 """
 
 import logging
@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from chatvault.core.ledger import LedgerRow, Status
 from chatvault.errors import StoreError
 from chatvault.store import faults
+from chatvault.store.group import Group
 from chatvault.store.transaction import Head, Transaction, read_head
 from chatvault.store.waiting import (
     Change,
@@ -32,11 +32,6 @@ from chatvault.store.waiting import (
 _MOST_IN_A_GROUP = 1024
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 5.0
-_TOUCH_EVERY_MS = 60_000
-
-_INSERT_CARD = """INSERT INTO rate_card(id, source, provider, model, body, recorded_at)
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM rate_card WHERE id = ?1)"""
-_TOUCH = "UPDATE token SET last_used_at = ?1 WHERE id = ?2 AND coalesce(last_used_at, 0) < ?1"
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +49,7 @@ class GroupCommit:
         self._failures = 0
         self._stop: Stop | None = None
         self._is_full_sync: bool | None = None
-        self._touched: dict[str, int] = {}
+        self._group = Group()
         self._has_ended = False
         self.problem: str | None = None
         self.is_full = False
@@ -78,12 +73,15 @@ class GroupCommit:
 
     def put(self, item: Item) -> None:
         """Queue `item`. Raises StoreError when the thread has ended."""
-        if self._has_ended:
-            raise self._ended_error()
+        self._check_running()
         self._queue.put(item)
-        if not self.is_alive:
+        if self._has_ended:
             # It ended in between: nobody else will look into the queue any more.
             self._turn_all_away()
+
+    def _check_running(self) -> None:
+        if self._has_ended:
+            raise self._ended_error()
 
     def stop(self, timeout: float) -> None:
         """Write what is queued, for at most about `timeout` seconds, and end the thread."""
@@ -162,27 +160,12 @@ class GroupCommit:
 
     def _write(self, items: Sequence[Groupable]) -> None:
         tx = self._begin(is_durable=any(item.is_durable for item in items))
-        now_ms = tx.now_ms
-        for item in items:
-            if type(item) is NewCard:
-                tx.execute(_INSERT_CARD, (*item.values, now_ms))
-        holds = [item.values for item in items if type(item) is NewHold]
-        if holds:
-            tx.hold(holds)
-        settlements = [(item.row, item.attempts) for item in items if type(item) is Settlement]
-        due: dict[str, int] = {}
-        if settlements:
-            rows = [row for row, _ in settlements]
-            had_holds = tx.settle(settlements)
-            self._expect_holds(rows, had_holds)
-            due = self._due_touches(rows)
-            for token_id, used_at in due.items():
-                tx.execute(_TOUCH, (used_at, token_id))
-        for item in items:
-            if type(item) is Record:
-                tx.append(item.kind, item.body, request_id=item.request_id, token_id=item.token_id)
+        without_hold = self._group.write(tx, items)
         self._end(tx)
-        self._touched.update(due)
+        self._group.committed()
+        if without_hold:
+            self.defects += without_hold
+            _log.error("%d settled requests had no hold", without_hold)
 
     def _change(self, change: Change[object]) -> None:
         try:
@@ -253,20 +236,6 @@ class GroupCommit:
     def _is_settled(self, request_id: str) -> bool:
         found = self._connection.execute("SELECT 1 FROM ledger WHERE id = ?", (request_id,)).fetchone()
         return found is not None
-
-    def _expect_holds(self, rows: Sequence[LedgerRow], had_holds: int) -> None:
-        without = sum(row.status is not Status.REFUSED for row in rows) - had_holds
-        if without > 0:
-            self.defects += without
-            _log.error("%d settled requests had no hold", without)
-
-    def _due_touches(self, rows: Sequence[LedgerRow]) -> dict[str, int]:
-        due: dict[str, int] = {}
-        for row in rows:
-            known = self._touched.get(row.token_id)
-            if known is None or row.started_at >= known + _TOUCH_EVERY_MS:
-                due[row.token_id] = max(row.started_at, due.get(row.token_id, 0))
-        return due
 
     def _ended_error(self) -> StoreError:
         return StoreError(self.problem or "the database is closed", hint="chatvault serve")

@@ -1,7 +1,7 @@
 """The writer under load, for `tests/bench/store.py`.
 
-`python -m tests.bench.store_child PATH COUNT SECONDS [--durable]` prints its figures as one JSON object. It runs
-on uvloop, as the daemon does.
+`python -m tests.bench.store_child PATH COUNT SECONDS [--durable]` prints its figures as one JSON object. It
+runs on uvloop, as the daemon does.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ async def work(store: Store, *, until: float, is_durable: bool, count: Count) ->
     while (started := time.perf_counter()) < until:
         at = now_ms()
         hold = Hold(
-            id=ulid(at, secrets.token_bytes(10)),
+            id=ulid(at, secrets.randbits(80)),
             started_at=at,
             user_id="me",
             token_id="tok_bench0",

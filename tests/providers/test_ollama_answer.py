@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from chatvault.errors import ProviderBroke, ProviderFailed
 from chatvault.providers.ollama_answer import MAX_LINE_BYTES, LineSplitter, Translator, read_completion
-from tests.support.streams import Heard, hear
 from tests.support.answers import cut
+from tests.support.streams import Heard, hear
 
 
 def line(done: str | None = None, **message: Any) -> bytes:

@@ -1,0 +1,161 @@
+"""The checks of `doctor`, in the order they are shown; each lives beside what it checks."""
+
+import asyncio
+import sqlite3
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from chatvault import __version__
+from chatvault.cli.context import Context
+from chatvault.cli.providers import providers_of
+from chatvault.config.checks import check_permissions, check_settings
+from chatvault.config.prices import price_overrides
+from chatvault.config.settings import Settings
+from chatvault.core.check import Check, CheckStatus
+from chatvault.core.pricing import PriceBook
+from chatvault.errors import ChatVaultError, ConfigError, DaemonNotRunning, ProviderError
+from chatvault.providers.base import Finding, Provider, ProviderSettings
+
+_SECONDS = 30.0
+_STATUSES: dict[str, CheckStatus] = {"pass": "pass", "warn": "warn", "fail": "fail", "skip": "skip"}
+# Compromised releases of March and October 2026.
+_BAD_LITELLM = ("1.82.7", "1.82.8", "1.107.")
+
+
+def run(context: Context) -> list[Check]:
+    """Run every check that can be run; one that needs what another found broken is skipped."""
+    first, settings = check_settings(lambda: context.settings(are_secrets_needed=True))
+    checks = [check_program(), first, check_permissions(context.places), *_check_database(context)]
+    if settings is None:
+        checks.append(Check("Providers", "skip", "the settings can't be used"))
+    else:
+        checks += asyncio.run(_check_providers(context, settings))
+    checks.append(_check_daemon(context, settings))
+    return checks
+
+
+def summary(checks: Sequence[Check]) -> str:
+    """Return the last line."""
+    counts = {status: sum(each.status == status for each in checks) for status in _STATUSES}
+    parts = [
+        f"{counts[status]} {word}{'' if counts[status] == 1 else 's'}"
+        for status, word in (("fail", "problem"), ("warn", "warning"))
+        if counts[status]
+    ]
+    skipped = f" {counts['skip']} skipped." if counts["skip"] else ""
+    return f"Doctor found {' and '.join(parts)}.{skipped}" if parts else f"No issues found.{skipped}"
+
+
+def check_program() -> Check:
+    """Look at the versions that matter."""
+    python = ".".join(str(each) for each in sys.version_info[:3])
+    try:
+        litellm = version("litellm")
+    except PackageNotFoundError:
+        return Check("Program", "fail", "litellm is not installed", "pip install --force-reinstall chatvault")
+    detail = f"ChatVault {__version__}, Python {python}, litellm {litellm}, SQLite {sqlite3.sqlite_version}"
+    if any(litellm == bad or (bad.endswith(".") and litellm.startswith(bad)) for bad in _BAD_LITELLM):
+        return Check(
+            "Program",
+            "fail",
+            f"{detail}: this litellm was a compromised release",
+            "install another one at once, and change every key this machine has held",
+        )
+    return Check("Program", "pass", detail)
+
+
+def _check_database(context: Context) -> list[Check]:
+    from chatvault.store import checks
+
+    path = context.places.database
+    if not path.exists():
+        return [Check("Database", "skip", f"there is none yet at {path}", "chatvault serve")]
+    return [
+        Check(each.name, _STATUSES[each.status], each.detail, each.fix) for each in checks.check_all(path)
+    ]
+
+
+async def _check_providers(context: Context, settings: Settings[ProviderSettings]) -> list[Check]:
+    async with providers_of(context, settings) as providers:
+        names, built = list(providers), list(providers.values())
+        found = await asyncio.gather(*(_finding(each) for each in built))
+        paid = {
+            name
+            for name, each in providers.items()
+            if not isinstance(each, ConfigError) and not each.is_local
+        }
+    checks = [
+        Check(name, _STATUSES[each.status], each.detail, each.fix)
+        for name, each in zip(names, found, strict=True)
+    ]
+    return [*checks, check_prices(context, settings, paid)]
+
+
+async def _finding(provider: Provider | ConfigError) -> Finding:
+    if isinstance(provider, ConfigError):
+        return Finding("fail", provider.message, provider.hint)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await provider.check()
+    except ProviderError as exc:
+        return Finding("fail", exc.message, exc.hint)
+    except TimeoutError:
+        return Finding("fail", f"no answer within {_SECONDS:.0f} s")
+
+
+def check_prices(context: Context, settings: Settings[ProviderSettings], paid: set[str]) -> Check:
+    """See whether every model that an alias leads to, or that was used of late, has a price."""
+    routes = {route for alias in settings.models.values() for route in alias.routes}
+    routes |= _used_routes(context, settings)
+    wanted = sorted(route for route in routes if route.partition("/")[0] in paid)
+    try:
+        book = PriceBook(price_overrides(settings.prices))
+    except ConfigError as exc:
+        return Check("Prices", "fail", exc.message, exc.hint)
+    now_ms = context.now_ms()
+    unpriced = []
+    for route in wanted:
+        provider, _, model = route.partition("/")
+        if book.find(provider, settings.providers[provider].kind, model, at_ms=now_ms) is None:
+            unpriced.append(route)
+    if unpriced:
+        return Check(
+            "Prices",
+            "warn",
+            f"no price: {', '.join(unpriced)}",
+            "add them to prices.overrides in config.yaml",
+        )
+    if not wanted:
+        return Check("Prices", "skip", "no paid model is in use")
+    return Check("Prices", "pass", f"all {len(wanted)} paid models in use have a price")
+
+
+def _used_routes(context: Context, settings: Settings[ProviderSettings]) -> set[str]:
+    if not context.places.database.exists():
+        return set()
+    try:
+        with context.reader() as reader:
+            rows = [row for _, row in reader.latest(1000)]
+    except ChatVaultError:
+        # The database's own check has said what is wrong with it.
+        return set()
+    return {
+        f"{row.provider}/{row.upstream_model}"
+        for row in rows
+        if row.provider in settings.providers and row.upstream_model
+    }
+
+
+def _check_daemon(context: Context, settings: Settings[ProviderSettings] | None) -> Check:
+    from chatvault.cli.echo_check import ask_echo
+
+    try:
+        probe = context.control().post("/v1/probe")
+    except DaemonNotRunning as exc:
+        return Check("Gateway", "skip", exc.message, exc.hint)
+    except ChatVaultError as exc:
+        return Check("Gateway", "fail", exc.message, exc.hint)
+    if settings is not None and "echo" not in settings.providers:
+        return Check("Gateway", "skip", "there is no provider `echo` to ask", "add `echo: {kind: echo}`")
+    return ask_echo(str(probe["base_url"]), str(probe["secret"]))

@@ -1,0 +1,40 @@
+"""`chatvault serve`: the daemon."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from chatvault.cli import output
+from chatvault.cli.app import new_app
+from chatvault.cli.context import Context
+
+app = new_app("Run the gateway until it is told to stop.", is_group=False)
+
+
+@app.command()
+def serve(
+    ctx: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Listen here instead of server.host.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes a free one.")
+    ] = None,
+) -> None:
+    """Run the gateway until it is told to stop."""
+    from chatvault.cli import first_run
+    from chatvault.daemon.run import serve as run
+
+    context = Context.of(ctx)
+    if not context.places.config.exists():
+        first_run.write_defaults(context)
+    settings = context.settings(are_secrets_needed=True)
+    server = replace(
+        settings.server,
+        host=settings.server.host if host is None else host,
+        port=settings.server.port if port is None else port,
+    )
+    first_run.complain_of_open_files(context)
+    code = run(
+        replace(settings, server=server), context.places, environ=context.environ, announce=output.talk
+    )
+    raise typer.Exit(code)

@@ -1,0 +1,25 @@
+"""`chatvault status`: what the running daemon does."""
+
+from typing import Annotated
+
+import typer
+
+from chatvault.cli import output
+from chatvault.cli.app import new_app
+from chatvault.cli.context import Context
+
+app = new_app("Show what the running daemon does.", is_group=False)
+
+
+@app.command()
+def status(
+    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """Show what the running daemon does. Exit code 3 where none runs."""
+    found = {
+        key: value for key, value in Context.of(ctx).control().get("/v1/status").items() if key != "schema"
+    }
+    if as_json:
+        output.show_json(found)
+    else:
+        output.show_facts(found)

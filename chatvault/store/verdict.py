@@ -1,0 +1,51 @@
+"""What a check of the audit chain found."""
+
+from dataclasses import dataclass, field
+
+_MOST_KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is not as it must be.
+
+    `kind` is one of:
+    `hash` (an entry doesn't follow from the one before it), `gap` (entries from this one on are missing),
+    `body` (not the JSON it should be), `columns` (request_id or token_id differ from the body),
+    `row` (a ledger row differs from its entry), `missing_row`, `missing_entry`, `twice` (two entries settle
+    one request), `rate_card` (a card isn't what its id says, or a row names one that nobody kept),
+    `sums` (the daily sums aren't those of the ledger), `trigger` (a guard against changes is gone),
+    `database` (unreadable from here on).
+    """
+
+    kind: str
+    seq: int | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check found. `head` is the last entry's hash in hex; `problems` are the first thousand."""
+
+    ok: bool
+    entries: int
+    head: str
+    first_bad: int | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(slots=True)
+class Findings:
+    """Problems as they are found; only so many are kept, so that memory stays bounded."""
+
+    kept: list[Problem] = field(default_factory=list)
+    first_bad: int | None = None
+    count: int = 0
+
+    def add(self, kind: str, *, seq: int | None = None, request_id: str | None = None) -> None:
+        """Note a problem."""
+        self.count += 1
+        if seq is not None and (self.first_bad is None or seq < self.first_bad):
+            self.first_bad = seq
+        if len(self.kept) < _MOST_KEPT:
+            self.kept.append(Problem(kind, seq, request_id))

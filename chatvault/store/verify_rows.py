@@ -1,0 +1,103 @@
+"""The check of the ledger against the audit chain, both ways, in bounded memory."""
+
+import hashlib
+import secrets
+
+import msgspec
+
+from chatvault.store.daily_sums import DAY_MS
+from chatvault.store.reader import Reader
+from chatvault.store.rows import LEDGER_COLUMNS, Cell
+from chatvault.store.verdict import Findings
+
+ENTRIES_WITH_ROWS = f"""SELECT seq, ts_ms, kind, request_id, audit.token_id, CAST(body AS BLOB), hash,
+    {",".join(f"ledger.{name}" for name in LEDGER_COLUMNS)}
+    FROM audit LEFT JOIN ledger ON ledger.id = audit.request_id ORDER BY seq"""
+"""Entries, each with the ledger row it settles, or nulls."""
+
+_CARD = LEDGER_COLUMNS.index("rate_card_id")
+_CARD_ID_CHARS = 16
+
+_Body = msgspec.defstruct("_Body", [(name, str | int | bool | None) for name in LEDGER_COLUMNS], gc=False)
+_decode = msgspec.json.Decoder(_Body).decode
+
+_SETTLED = """CREATE TEMP TABLE settled AS SELECT request_id, seq FROM audit
+    WHERE kind IN ('request.settled', 'request.refused')"""
+_TWICE = "SELECT request_id, max(seq) FROM settled GROUP BY request_id HAVING count(*) > 1"
+_WITHOUT_ENTRY = "SELECT id FROM ledger WHERE id NOT IN (SELECT request_id FROM settled)"
+_SUMS_OF_LEDGER = f"""SELECT started_at / {DAY_MS}, count(*), sum(coalesce(input_tokens, 0)),
+    sum(coalesce(cached_tokens, 0)), sum(coalesce(output_tokens, 0)), coalesce(sum(cost_picousd), 0),
+    count(*) - count(cost_picousd) FROM ledger GROUP BY 1"""
+_SUMS_OF_DAYS = """SELECT day, sum(requests), sum(input_tokens), sum(cached_tokens), sum(output_tokens),
+    sum(cost_picousd), sum(unpriced_requests) FROM usage_day GROUP BY 1"""
+
+
+class RowCheck:
+    """Compare ledger rows with the entries that settle them.
+
+    That each row has exactly one entry is told without remembering ids: both sides add up a number per id
+    that depends on a secret of this run, and the sums agree only where the ids do. Only when they don't are
+    the ids laid side by side.
+    """
+
+    def __init__(self, reader: Reader, findings: Findings) -> None:
+        self._reader = reader
+        self._findings = findings
+        self._salt = secrets.token_bytes(16)
+        self._count = 0
+        self._sum = 0
+        self._cards = self._check_cards()
+
+    def check(self, seq: int, request_id: str | None, body: bytes, row: list[Cell]) -> None:
+        """Compare an entry's body with the row that was selected beside it."""
+        self._count += 1
+        self._sum += hash((self._salt, request_id))
+        if row[0] is None:
+            self._findings.add("missing_row", seq=seq, request_id=request_id)
+            return
+        try:
+            columns = msgspec.structs.astuple(_decode(body))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._findings.add("body", seq=seq, request_id=request_id)
+            return
+        if columns != tuple(row):
+            self._findings.add("row", seq=seq, request_id=request_id)
+        card = row[_CARD]
+        if card is not None and card not in self._cards:
+            self._findings.add("rate_card", seq=seq, request_id=request_id)
+            self._cards.add(card)
+
+    def finish(self) -> None:
+        """Check the other way: rows without an entry, and the daily sums."""
+        count = total = 0
+        salt = self._salt
+        for (request_id,) in self._reader.select("SELECT id FROM ledger"):
+            count += 1
+            total += hash((salt, request_id))
+        if (count, total) != (self._count, self._sum):
+            self._lay_side_by_side()
+        if not self._findings.count:
+            # Where the ledger itself is wrong, sums that differ tell nothing more.
+            self._check_sums()
+
+    def _check_cards(self) -> set[Cell]:
+        known: set[Cell] = set()
+        for card_id, body in self._reader.select("SELECT id, CAST(body AS BLOB) FROM rate_card"):
+            known.add(card_id)
+            if hashlib.sha256(body).hexdigest()[:_CARD_ID_CHARS] != card_id:
+                self._findings.add("rate_card")
+        return known
+
+    def _lay_side_by_side(self) -> None:
+        self._reader.select(_SETTLED)
+        self._reader.select("CREATE INDEX temp.settled_by_request ON settled (request_id)")
+        for request_id, seq in self._reader.select(_TWICE):
+            self._findings.add("twice", seq=seq, request_id=request_id)
+        for (request_id,) in self._reader.select(_WITHOUT_ENTRY):
+            self._findings.add("missing_entry", request_id=request_id)
+
+    def _check_sums(self) -> None:
+        ledger = {row[0]: row for row in self._reader.select(_SUMS_OF_LEDGER)}
+        days = {row[0]: row for row in self._reader.select(_SUMS_OF_DAYS)}
+        if ledger != days:
+            self._findings.add("sums")

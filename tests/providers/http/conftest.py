@@ -1,0 +1,29 @@
+"""Both loops that ChatVault may run on."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+import uvloop
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Run a test's coroutine to its end, within 10 s, leaving no task and no unclosed transport behind."""
+
+    def run_it(main: Coroutine[Any, Any, None]) -> None:
+        async def whole() -> None:
+            async with asyncio.timeout(10):
+                await main
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left
+
+        request.param(whole())
+
+    yield run_it
+    # What was not closed warns when it is collected, and warnings are errors.
+    gc.collect(1)

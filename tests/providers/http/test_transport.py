@@ -9,6 +9,7 @@ import httpx
 import pytest
 import uvicorn
 
+from chatvault.providers.http.dial import default_tls
 from chatvault.providers.http.transport import HttptoolsTransport
 from tests.providers.http.conftest import Run
 from tests.support.certificates import Authority
@@ -18,7 +19,11 @@ from tests.support.scripted_server import Peer, Script, forever, free_port, serv
 Make = Callable[[], httpx.AsyncBaseTransport]
 
 
-@pytest.fixture(params=[httpx.AsyncHTTPTransport, HttptoolsTransport], ids=["httpx", "chatvault"])
+def stock() -> httpx.AsyncHTTPTransport:
+    return httpx.AsyncHTTPTransport(verify=default_tls())
+
+
+@pytest.fixture(params=[stock, HttptoolsTransport], ids=["httpx", "chatvault"])
 def make(request: pytest.FixtureRequest) -> Make:
     """Each of the two transports."""
     kind: Make = request.param
@@ -95,10 +100,10 @@ def test_reason_version_and_headers_are_told(run: Run, make: Make) -> None:
 
 def test_a_head_request_ends_with_its_headers(run: Run, make: Make) -> None:
     async def main() -> None:
-        async with serving(sending(HEAD + b"content-length: 500\r\n\r\n")) as server:
-            async with httpx.AsyncClient(transport=make()) as client:
-                response = await client.head(server.url)
-                assert (response.headers["content-length"], response.content) == ("500", b"")
+        script = sending(HEAD + b"content-length: 500\r\n\r\n")
+        async with serving(script) as server, httpx.AsyncClient(transport=make()) as client:
+            response = await client.head(server.url)
+            assert (response.headers["content-length"], response.content) == ("500", b"")
 
     run(main())
 
@@ -140,12 +145,13 @@ def test_a_streamed_request_arrives(run: Run, make: Make, headers: dict[str, str
 
 
 @pytest.mark.parametrize("length", ["3", "30"])
-def test_a_body_of_another_length_than_declared_is_refused(run: Run, make: Make, length: str) -> None:
+def test_a_body_of_another_length_than_declared_is_refused(run: Run, length: str) -> None:
+    # httpx lets its parser's own error out here.
     async def pieces() -> AsyncIterator[bytes]:
         yield b"four"
 
     async def main() -> None:
-        async with serving(forever) as server, httpx.AsyncClient(transport=make()) as client:
+        async with serving(forever) as server, httpx.AsyncClient(transport=HttptoolsTransport()) as client:
             with pytest.raises(httpx.LocalProtocolError):
                 await client.post(server.url, content=pieces(), headers={"content-length": length})
             with pytest.raises(httpx.LocalProtocolError):
@@ -309,11 +315,13 @@ def test_a_stale_connection_is_no_ones_error(run: Run) -> None:
         await peer.request()
 
     async def main() -> None:
-        async with serving(stale, forever) as server:
-            async with httpx.AsyncClient(transport=HttptoolsTransport()) as client:
-                for _ in range(3):
-                    assert (await client.post(server.url, content=b"x")).content == b"ok"
-                assert len(server.peers) == 2
+        async with (
+            serving(stale, forever) as server,
+            httpx.AsyncClient(transport=HttptoolsTransport()) as client,
+        ):
+            for _ in range(3):
+                assert (await client.post(server.url, content=b"x")).content == b"ok"
+            assert len(server.peers) == 2
 
     run(main())
 
@@ -334,30 +342,31 @@ def test_an_early_error_ends_the_upload(run: Run) -> None:
             await peer.send(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig")
             await peer.gone()
 
-        async with serving(early) as server:
-            async with httpx.AsyncClient(transport=HttptoolsTransport()) as client:
-                response = await client.post(server.url, content=pieces())
-                assert (response.status_code, response.content) == (413, b"big")
+        async with serving(early) as server, httpx.AsyncClient(transport=HttptoolsTransport()) as client:
+            response = await client.post(server.url, content=pieces())
+            assert (response.status_code, response.content) == (413, b"big")
 
     run(main())
 
 
 def test_proxies_and_trust_are_given(run: Run, authority: Authority) -> None:
     async def main() -> None:
-        async with serving(forever, tls=authority.server("api.example.com")) as server:
-            async with serving(tunnelling(server.port), forever) as proxy:
-                environ = {"ALL_PROXY": f"http://me:pw@127.0.0.1:{proxy.port}"}
-                transport = HttptoolsTransport(tls=authority.client(), environ=environ)
-                async with httpx.AsyncClient(transport=transport) as client:
-                    assert (await client.get("https://api.example.com/x")).content == b"ok"
-                    assert (await client.get("http://api.example.com/y")).content == b"ok"
-                assert proxy.requests[0].lines[0] == b"CONNECT api.example.com:443 HTTP/1.1"
-                assert proxy.requests[1].lines[0] == b"GET http://api.example.com/y HTTP/1.1"
-                assert proxy.requests[1].header(b"proxy-authorization") == b"Basic bWU6cHc="
-                transport = HttptoolsTransport(environ={"ALL_PROXY": "socks5://127.0.0.1:1"})
-                async with httpx.AsyncClient(transport=transport) as client:
-                    with pytest.raises(httpx.ProxyError):
-                        await client.get("http://api.example.com/")
+        async with (
+            serving(forever, tls=authority.server("api.example.com")) as server,
+            serving(tunnelling(server.port), forever) as proxy,
+        ):
+            environ = {"ALL_PROXY": f"http://me:pw@127.0.0.1:{proxy.port}"}
+            transport = HttptoolsTransport(tls=authority.client(), environ=environ)
+            async with httpx.AsyncClient(transport=transport) as client:
+                assert (await client.get("https://api.example.com/x")).content == b"ok"
+                assert (await client.get("http://api.example.com/y")).content == b"ok"
+            assert proxy.requests[0].lines[0] == b"CONNECT api.example.com:443 HTTP/1.1"
+            assert proxy.requests[1].lines[0] == b"GET http://api.example.com/y HTTP/1.1"
+            assert proxy.requests[1].header(b"proxy-authorization") == b"Basic bWU6cHc="
+            transport = HttptoolsTransport(environ={"ALL_PROXY": "socks5://127.0.0.1:1"})
+            async with httpx.AsyncClient(transport=transport) as client:
+                with pytest.raises(httpx.ProxyError):
+                    await client.get("http://api.example.com/")
 
     run(main())
 

@@ -22,7 +22,7 @@ def verified(context: Context, *, is_full: bool) -> JsonObject:
     return {
         "ok": verdict.ok,
         "entries": verdict.entries,
-        "head": verdict.head.hex() if isinstance(verdict.head, bytes) else verdict.head,
+        "head": verdict.head,
         "first_bad": verdict.first_bad,
         "problems": problems,
     }

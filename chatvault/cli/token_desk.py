@@ -1,56 +1,61 @@
 """Changes of access tokens: by the running daemon, else by this process under the writer's lock."""
 
+import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chatvault.cli.context import Context
-from chatvault.cli.output import iso
-from chatvault.control.tokens import TokenOrder
-from chatvault.core.access import AccessToken
-from chatvault.core.chat import Json, JsonObject
+from chatvault.control.tokens import TokenOrder, issue, token_json
+from chatvault.core.access import AccessToken, new_secret, secret_hash
+from chatvault.core.chat import JsonObject
 from chatvault.errors import ConfigError, DaemonNotRunning, UsageError
 
 if TYPE_CHECKING:
     from chatvault.store.transaction import Transaction
 
-_INSTANTS = ("created_at", "expires_at", "revoked_at", "last_used_at", "grace_until")
-
 
 def add(context: Context, order: TokenOrder) -> JsonObject:
     """Make an access token; the answer holds its secret, this once."""
-    from chatvault.daemon import token_changes
 
-    fields = order.to_json()
-    return _change(
-        context, "/v1/tokens", fields, lambda tx: token_changes.issue(tx, fields, now_ms=context.now_ms())
-    )
+    def change(tx: "Transaction") -> JsonObject:
+        from chatvault.store import tokens
+
+        token, secret = issue(order, now_ms=context.now_ms(), choose=secrets.choice)
+        tokens.add(tx, token, secret_hash(secret))
+        return token_json(token, secret=secret)
+
+    return _change(context, "/v1/tokens", order.to_json(), change)
 
 
 def revoke(context: Context, name_or_id: str) -> JsonObject:
     """Revoke an access token."""
-    from chatvault.daemon import token_changes
 
-    fields: JsonObject = {"token": name_or_id}
-    return _change(
-        context,
-        "/v1/tokens/revoke",
-        fields,
-        lambda tx: token_changes.revoke(tx, fields, now_ms=context.now_ms()),
-    )
+    def change(tx: "Transaction") -> JsonObject:
+        from chatvault.store import tokens
+
+        return token_json(tokens.revoke(tx, name_or_id, now_ms=context.now_ms()))
+
+    return _change(context, "/v1/tokens/revoke", {"token": name_or_id}, change)
 
 
 def rotate(context: Context, name_or_id: str, *, grace: str) -> JsonObject:
     """Give an access token a new secret. `grace` is how long the old one still opens the door."""
-    from chatvault.daemon import token_changes
-
     seconds = 0 if grace == "0" else _seconds(grace, "--grace 24h")
-    fields: JsonObject = {"token": name_or_id, "grace_seconds": seconds}
-    return _change(
-        context,
-        "/v1/tokens/rotate",
-        fields,
-        lambda tx: token_changes.rotate(tx, fields, now_ms=context.now_ms()),
-    )
+
+    def change(tx: "Transaction") -> JsonObject:
+        from chatvault.store import tokens
+
+        secret = new_secret(secrets.choice)
+        token = tokens.rotate(
+            tx,
+            name_or_id,
+            new_hash=secret_hash(secret),
+            last_four=secret[-4:],
+            grace_until_ms=context.now_ms() + 1000 * seconds,
+        )
+        return token_json(token, secret=secret)
+
+    return _change(context, "/v1/tokens/rotate", {"token": name_or_id, "grace_seconds": seconds}, change)
 
 
 def listed(context: Context, *, is_all: bool) -> tuple[AccessToken, ...]:
@@ -63,13 +68,6 @@ def listed(context: Context, *, is_all: bool) -> tuple[AccessToken, ...]:
 def expiry(text: str | None, now_ms: int) -> int | None:
     """Return the instant, in epoch milliseconds, that lies the duration `text` ahead. Raises UsageError."""
     return None if text is None else now_ms + 1000 * _seconds(text, "--expires 90d")
-
-
-def shown(token: AccessToken) -> JsonObject:
-    """Return an access token as JSON shows it."""
-    from chatvault.daemon.token_changes import describe
-
-    return _with_iso(describe(token))
 
 
 def scope(token: AccessToken) -> str:
@@ -102,19 +100,10 @@ def _change(
     context: Context, path: str, fields: JsonObject, change: "Callable[[Transaction], JsonObject]"
 ) -> JsonObject:
     try:
-        return _with_iso(context.control().post(path, fields))
+        return context.control().post(path, fields)
     except DaemonNotRunning:
         with context.store() as store:
-            return _with_iso(store.run(change))
-
-
-def _with_iso(token: JsonObject) -> JsonObject:
-    found: dict[str, Json] = dict(token)
-    for name in _INSTANTS:
-        value = found.get(name)
-        if isinstance(value, int):
-            found[name] = iso(value)
-    return found
+            return store.run(change)
 
 
 def _seconds(text: str, example: str) -> int:

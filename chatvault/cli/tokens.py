@@ -51,11 +51,12 @@ def list_(
 ) -> None:
     """List the access tokens; secrets are never shown again."""
     from chatvault.cli import token_desk
+    from chatvault.control.tokens import token_json
 
     context = Context.of(ctx)
     found = token_desk.listed(context, is_all=all_)
     if as_json:
-        output.show_json({"tokens": [token_desk.shown(each) for each in found]})
+        output.show_json({"tokens": [token_json(each) for each in found]})
         return
     zone = context.zone()
     now_ms = context.now_ms()

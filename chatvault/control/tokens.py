@@ -1,9 +1,12 @@
-"""What is asked for when an access token is ordered, checked before it reaches the database."""
+"""Access tokens as the command line and the daemon talk of them: what is asked for, and what is shown."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from chatvault.core.chat import JsonObject
+from chatvault.core.access import AccessToken, new_secret, token_id
+from chatvault.core.chat import Json, JsonObject
 from chatvault.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
@@ -41,21 +44,20 @@ class TokenOrder:
             "user": self.user,
             "models": list(self.models),
             "local_only": self.is_local_only,
-            "expires_at": self.expires_at,
+            "expires_at": _iso(self.expires_at),
         }
 
     @classmethod
     def from_json(cls, body: JsonObject) -> "TokenOrder":
         """Read the body of `POST /v1/tokens`. Raises UsageError."""
         name, user, models = body.get("name"), body.get("user") or "me", body.get("models") or []
-        expires_at, is_local_only = body.get("expires_at"), body.get("local_only") or False
+        is_local_only = body.get("local_only") or False
         if (
             not isinstance(name, str)
             or not isinstance(user, str)
             or not isinstance(models, list | tuple)
             or not all(isinstance(each, str) for each in models)
             or not isinstance(is_local_only, bool)
-            or not (expires_at is None or (isinstance(expires_at, int) and not isinstance(expires_at, bool)))
         ):
             raise UsageError("that is no order of an access token", hint="chatvault tokens add NAME")
         return cls(
@@ -63,5 +65,61 @@ class TokenOrder:
             user=user,
             models=tuple(str(each) for each in models),
             is_local_only=is_local_only,
-            expires_at=expires_at,
+            expires_at=_epoch_ms(body.get("expires_at")),
         )
+
+
+def issue(order: TokenOrder, *, now_ms: int, choose: Callable[[str], str]) -> tuple[AccessToken, str]:
+    """Make the access token of `order`, and its secret.
+
+    `choose` picks one character at random (`secrets.choice`). Raises UsageError where it would be expired.
+    """
+    if order.expires_at is not None and order.expires_at <= now_ms:
+        raise UsageError("the access token would have expired already", hint="--expires 90d")
+    secret = new_secret(choose)
+    token = AccessToken(
+        id=token_id(choose),
+        name=order.name,
+        user=order.user,
+        created_at=now_ms,
+        last_four=secret[-4:],
+        models=order.models,
+        is_local_only=order.is_local_only,
+        expires_at=order.expires_at,
+    )
+    return token, secret
+
+
+def token_json(token: AccessToken, *, secret: str | None = None) -> JsonObject:
+    """Return what is shown of an access token; `secret` once, when it is new."""
+    shown: dict[str, Json] = {
+        "id": token.id,
+        "name": token.name,
+        "user": token.user,
+        "last_four": token.last_four,
+        "models": list(token.models),
+        "local_only": token.is_local_only,
+        "created_at": _iso(token.created_at),
+        "expires_at": _iso(token.expires_at),
+        "revoked_at": _iso(token.revoked_at),
+        "last_used_at": _iso(token.last_used_at),
+    }
+    return shown if secret is None else {**shown, "secret": secret}
+
+
+def _iso(epoch_ms: int | None) -> str | None:
+    if epoch_ms is None:
+        return None
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _epoch_ms(value: object) -> int | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError as exc:
+        raise UsageError(f"{value!r} is no instant", hint="2027-01-31T00:00:00Z") from exc
+    if moment.tzinfo is None:
+        raise UsageError(f"{value!r} names no zone", hint="2027-01-31T00:00:00Z")
+    return int(moment.timestamp()) * 1000

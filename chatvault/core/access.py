@@ -15,6 +15,7 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PREFIX = "cvk_"
 _RANDOM_CHARS = 32
 _CHECK_CHARS = 6
+_ID_CHARS = 6
 _LENGTH = len(_PREFIX) + _RANDOM_CHARS + _CHECK_CHARS
 
 
@@ -25,6 +26,11 @@ def new_secret(choose: Callable[[str], str]) -> str:
     """
     body = _PREFIX + "".join(choose(_ALPHABET) for _ in range(_RANDOM_CHARS))
     return body + _checksum(body)
+
+
+def token_id(choose: Callable[[str], str]) -> str:
+    """Make an access token's id: public, and short enough to type."""
+    return "tok_" + "".join(choose(_ALPHABET) for _ in range(_ID_CHARS))
 
 
 def is_well_formed(secret: str) -> bool:

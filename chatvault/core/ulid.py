@@ -6,16 +6,16 @@ _VALUES = {char: value for value, char in enumerate(_ALPHABET)}
 LENGTH = 26
 
 
-def ulid(epoch_ms: int, randomness: bytes) -> str:
-    """Return the ULID of an instant; `randomness` is 10 random bytes."""
-    number = (epoch_ms << 80) | int.from_bytes(randomness)
+def ulid(epoch_ms: int, randomness: int) -> str:
+    """Return the ULID of an instant; `randomness` is a number of 80 random bits."""
+    number = (epoch_ms << 80) | randomness
     pairs = _PAIRS
     return "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def lowest(epoch_ms: int) -> str:
     """Return the smallest ULID of an instant: a range of time is a range of ids."""
-    return ulid(max(epoch_ms, 0), bytes(10))
+    return ulid(max(epoch_ms, 0), 0)
 
 
 def epoch_ms(text: str) -> int:

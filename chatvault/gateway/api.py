@@ -1,19 +1,18 @@
 """FastAPI's part: every route but the hot one, and the description of them all."""
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from chatvault.core.access import AccessToken
-from chatvault.core.ulid import ulid
 from chatvault.errors import RequestError
 from chatvault.gateway import openapi
 from chatvault.gateway.answers import error_body, error_headers, unauthorized
 from chatvault.gateway.app import CHAT_PATH, AsgiApp, ChatRoute
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.catalog import Catalog, Listed
+from chatvault.gateway.request_ids import new_request_id
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -37,7 +36,7 @@ def build_api(
     api = FastAPI(title="ChatVault", version=version, openapi_url=None, docs_url=None, redoc_url=None)
 
     def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-        request_id = ulid(now_ms(), os.urandom(10))
+        request_id = new_request_id(now_ms())
         return Response(
             body, status, {"x-request-id": request_id, **(headers or {})}, media_type="application/json"
         )

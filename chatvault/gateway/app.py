@@ -6,12 +6,10 @@ directly.
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from chatvault.core.access import AccessToken
-from chatvault.core.ulid import ulid
 from chatvault.errors import RequestError
 from chatvault.gateway.answers import Headers, Send, send_error, send_json, unauthorized
 from chatvault.gateway.auth import Doorkeeper
@@ -19,6 +17,7 @@ from chatvault.gateway.books import Books
 from chatvault.gateway.call import Call, RunningCalls
 from chatvault.gateway.client_name import client_name
 from chatvault.gateway.relay import Relay
+from chatvault.gateway.request_ids import new_request_id
 from chatvault.gateway.request_log import log_failed_login
 from chatvault.gateway.requests import (
     ClientLeft,
@@ -62,7 +61,7 @@ class ChatRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         now_ms = self._now_ms()
-        call_id = ulid(now_ms, os.urandom(10))
+        call_id = new_request_id(now_ms)
         out: Headers = [(b"x-request-id", call_id.encode())]
         headers = scope["headers"]
         token = self._doorkeeper.identify(headers)

@@ -1,7 +1,7 @@
 """What the gateway writes to the log: one line per request, provider errors, failed logins.
 
-Each record has a message for people and, as `record.fields`, the same facts for programs. No prompt, no answer
-and no secret is handed to the log at any level.
+Each record has a message for people and, as `record.fields`, the same facts for programs. No prompt, no
+answer and no secret is handed to the log at any level.
 """
 
 import logging
@@ -36,7 +36,7 @@ def log_request(row: LedgerRow, *, token_name: str) -> None:
         "provider": row.provider,
         "upstream_model": row.upstream_model,
         "stream": row.stream,
-        "outcome": row.status.value,
+        "outcome": str(row.status),
         "status": row.http_status,
         "error_code": row.error_code,
         "input_tokens": row.input_tokens,
@@ -47,9 +47,20 @@ def log_request(row: LedgerRow, *, token_name: str) -> None:
         "ttft_ms": row.ttft_ms,
         "duration_ms": row.duration_ms,
         "cost_picousd": row.cost_picousd,
-        "cost_basis": row.cost_basis.value,
+        "cost_basis": str(row.cost_basis),
     }
-    _requests.info(_request_text(row, token_name), extra={"fields": fields})
+    # Logger.info would look at the stack and at the extras' names first: half as long again as all the rest.
+    _requests.handle(
+        logging.makeLogRecord(
+            {
+                "name": _requests.name,
+                "levelno": logging.INFO,
+                "levelname": "INFO",
+                "msg": _request_text(row, token_name),
+                "fields": fields,
+            }
+        )
+    )
 
 
 def log_provider_error(error: ProviderError, *, request_id: str, route: str) -> None:
@@ -79,19 +90,18 @@ def log_failed_login(address: str, reason: str, *, request_id: str | None = None
 
 
 def _request_text(row: LedgerRow, token_name: str) -> str:
-    parts = []
+    text = f"{token_name:<10} {row.model_name:<24} {row.http_status}  "
     if row.error_code is not None:
-        parts.append(row.error_code)
+        text += f"{row.error_code}  "
     if row.output_tokens is not None:
         read = "?" if row.input_tokens is None else _grouped(row.input_tokens)
         cached = f" (cached {_grouped(row.cached_tokens)})" if row.cached_tokens else ""
-        parts.append(f"{read}→{_grouped(row.output_tokens)} tok{cached}")
+        text += f"{read}→{_grouped(row.output_tokens)} tok{cached}  "
     if row.ttft_ms is not None:
-        parts.append(f"{row.ttft_ms / 1000:.1f} s to first")
+        text += f"{row.ttft_ms / 1000:.1f} s to first  "
     if row.duration_ms is not None:
-        parts.append(f"{row.duration_ms / 1000:.1f} s")
-    parts.append(_cost_text(row))
-    return f"{token_name:<10} {row.model_name:<24} {row.http_status}  {'  '.join(parts)}"
+        text += f"{row.duration_ms / 1000:.1f} s  "
+    return text + _cost_text(row)
 
 
 def _cost_text(row: LedgerRow) -> str:

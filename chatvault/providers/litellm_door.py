@@ -19,7 +19,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from copy import deepcopy
 from typing import Any
@@ -29,6 +29,7 @@ from chatvault.core.pricing import FallbackPrice
 from chatvault.errors import ChatVaultError, ProviderFailed, RequestError
 
 _SWITCH_SECONDS = 0.0005
+_WARM_UP_DELAY_SECONDS = 1.0
 _ENVIRONMENT = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
@@ -46,6 +47,7 @@ _MISFITS = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 
 _lock = threading.Lock()
 _future: "Future[Litellm] | None" = None
+_is_warming = False
 
 
 class Litellm:
@@ -160,10 +162,20 @@ async def ready() -> Litellm:
     return future.result()
 
 
-async def warm_up(delay_seconds: float = 1.0) -> None:
-    """Begin the import a little after the start, when the first requests have been answered."""
-    await asyncio.sleep(delay_seconds)
-    await ready()
+def warm_up(spawn: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
+    """Have the import begin a little after the start, when the first requests have been answered.
+
+    It is begun once, however many providers ask for it.
+    """
+    global _is_warming
+    if not _is_warming:
+        _is_warming = True
+        spawn(_begin_later(), "litellm-import")
+
+
+async def _begin_later() -> None:
+    await asyncio.sleep(_WARM_UP_DELAY_SECONDS)
+    begin()
 
 
 def fallback_price(kind: str, model: str) -> FallbackPrice | None:

@@ -73,16 +73,21 @@ class OpenAIStream:
         self._owes_usage = include_usage
         self._is_done = False
         self._has_body_ended = False
-        self._is_told = False
         self._error: ProviderError | None = None
 
     async def read(self) -> bytes:
-        """Return the next whole events; see `providers.base.Stream`."""
+        """Return the next whole events; see `providers.base.Stream`.
+
+        The read after `data: [DONE]` sees to the body's own end, so that the connection can serve again.
+        """
         while True:
             if self._error is not None:
                 raise self._error
             if self._is_done:
-                return await self._end()
+                if not self._has_body_ended:
+                    self._has_body_ended = True
+                    await run_out(self._answer)
+                return b""
             data = await self._answer.read()
             try:
                 events = self._framer.feed(data) if data else self._framer.finish()
@@ -91,6 +96,7 @@ class OpenAIStream:
             out = self._take(events) if events else b""
             if not data:
                 self._body_ended()
+            out += self._ending()
             if out:
                 if self._listener is not None:
                     self._listener(out)
@@ -201,12 +207,9 @@ class OpenAIStream:
                 f"{self._provider} broke off its answer", upstream_request_id=self.meter.upstream_request_id
             )
 
-    async def _end(self) -> bytes:
-        if self._is_told:
+    def _ending(self) -> bytes:
+        if not self._is_done:
             return b""
-        if not self._has_body_ended:
-            await run_out(self._answer)
-        self._is_told = True
         if not self._owes_usage or self.meter.usage is None:
             return DONE
         first = self._first or _Chunk()

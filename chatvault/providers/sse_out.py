@@ -4,7 +4,7 @@ A chunk is a template with one JSON string in it: building it so costs a microse
 ten, and a stream has hundreds of them.
 """
 
-import secrets
+import random
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -16,6 +16,8 @@ from chatvault.core.usage import Usage
 DONE = b"data: [DONE]\n\n"
 
 _string = msgspec.json.Encoder().encode
+# An id must be unique, not secret: the system's randomness would give up the interpreter's lock for each.
+_bits = random.Random(random.SystemRandom().getrandbits(256)).getrandbits
 
 
 class PromptDetails(TypedDict, total=False):
@@ -43,7 +45,7 @@ class UsageObject(TypedDict, total=False):
 
 def fresh_id() -> str:
     """Return a new answer's id, in OpenAI's form, for providers that give none."""
-    return f"chatcmpl-{secrets.token_hex(12)}"
+    return f"chatcmpl-{_bits(96):024x}"
 
 
 def usage_object(usage: Usage) -> UsageObject:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from chatvault.errors import ProviderError
-from chatvault.providers.refusals import refusal
+from chatvault.providers.refusals import refusal, stream_error
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -105,3 +105,21 @@ async def fetch(
         return await answer.read_all(ANSWER_LIMIT), answer
     finally:
         answer.close()
+
+
+async def open_stream(client: Client, path: str, *, provider: str, headers: Headers, body: bytes) -> Answer:
+    """Send a request for a stream and return the answer once it begins.
+
+    Its reader says itself what counts as a sign of life. Raises ProviderError, also where JSON comes in place
+    of events: that is an error under a status that says otherwise.
+    """
+    answer = await open_answer(
+        client, "POST", path, provider=provider, headers=headers, body=body, manual_clock=True
+    )
+    if not (answer.header(b"content-type") or "").lower().startswith("application/json"):
+        return answer
+    try:
+        said = await answer.read_all(ERROR_BODY_LIMIT)
+    finally:
+        answer.close()
+    raise stream_error(provider, said, request_id=request_id(answer))

@@ -73,12 +73,15 @@ class GroupCommit:
 
     def put(self, item: Item) -> None:
         """Queue `item`. Raises StoreError when the thread has ended."""
-        if self._has_ended:
-            raise self._ended_error()
+        self._check_running()
         self._queue.put(item)
-        if not self.is_alive:
+        if self._has_ended:
             # It ended in between: nobody else will look into the queue any more.
             self._turn_all_away()
+
+    def _check_running(self) -> None:
+        if self._has_ended:
+            raise self._ended_error()
 
     def stop(self, timeout: float) -> None:
         """Write what is queued, for at most about `timeout` seconds, and end the thread."""

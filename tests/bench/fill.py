@@ -47,7 +47,7 @@ def ledger_rows(count: int, *, end_ms: int) -> Iterator[LedgerRow]:
         )
         status = STATUSES[chance.randrange(100)]
         yield LedgerRow(
-            id=ulid(at, chance.randbytes(10)),
+            id=ulid(at, chance.getrandbits(80)),
             started_at=at,
             finished_at=at + took,
             user_id=f"user{token % USERS}",

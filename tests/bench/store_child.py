@@ -42,7 +42,7 @@ async def work(store: Store, *, until: float, is_durable: bool, count: Count) ->
     while (started := time.perf_counter()) < until:
         at = now_ms()
         hold = Hold(
-            id=ulid(at, secrets.token_bytes(10)),
+            id=ulid(at, secrets.randbits(80)),
             started_at=at,
             user_id="me",
             token_id="tok_bench0",

@@ -151,7 +151,7 @@ class Inside:
         assert task is not None
         started_ms = now_ms()
         return Call(
-            ulid(started_ms, time.time_ns().to_bytes(10)),
+            ulid(started_ms, time.time_ns()),
             token,
             started_ms=started_ms,
             started=time.monotonic(),

@@ -66,9 +66,7 @@ class Peer:
     async def answer(self, body: bytes = b"ok", *, status: bytes = b"200 OK", headers: bytes = b"") -> None:
         """Read a request and send a whole answer."""
         await self.request()
-        await self.send(
-            b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n" % (status, headers, len(body)) + body
-        )
+        await self.send(b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n" % (status, headers, len(body)) + body)
 
     async def gone(self) -> bool:
         """Wait for the other side to go; whatever it still sends is dropped."""

@@ -14,7 +14,12 @@ from chatvault.providers.http.address import Address, read_base_url
         ("http://host:443", Address("http", "host", 443), "", "host:443"),
         ("http://[::1]:8080", Address("http", "::1", 8080), "", "[::1]:8080"),
         ("http://[fe80::1%eth0]", Address("http", "fe80::1%eth0", 80), "", "[fe80::1]"),
-        ("https://bücher.example", Address("https", "xn--bcher-kva.example", 443), "", "xn--bcher-kva.example"),
+        (
+            "https://bücher.example",
+            Address("https", "xn--bcher-kva.example", 443),
+            "",
+            "xn--bcher-kva.example",
+        ),
         (" http://host ", Address("http", "host", 80), "", "host"),
     ],
 )

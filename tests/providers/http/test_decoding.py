@@ -73,7 +73,15 @@ def test_nonsense_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "is_decoded"), [(b"gzip", True), (b"GZIP", True), (b"x-gzip", True), (b"deflate", True), (b"identity", False), (b"", False)]
+    ("value", "is_decoded"),
+    [
+        (b"gzip", True),
+        (b"GZIP", True),
+        (b"x-gzip", True),
+        (b"deflate", True),
+        (b"identity", False),
+        (b"", False),
+    ],
 )
 def test_the_header_decides(value: bytes, is_decoded: bool) -> None:
     assert (decoder_for([(b"content-encoding", value)], "host:1") is not None) is is_decoded

@@ -34,7 +34,14 @@ def test_whatever_the_values_a_head_has_one_line_for_each(headers: list[tuple[by
     except ConfigError:
         assert any(char in value for _, value in headers for char in b"\r\n\0")
         return
-    lines = [START[:-2], FIXED[:-2], *(b"%b: %b" % header for header in headers), b"content-length: 7", b"", b""]
+    lines = [
+        START[:-2],
+        FIXED[:-2],
+        *(b"%b: %b" % header for header in headers),
+        b"content-length: 7",
+        b"",
+        b"",
+    ]
     assert head.split(b"\r\n") == lines
 
 
@@ -46,7 +53,9 @@ def test_a_name_is_a_token(name: bytes) -> None:
         raw_head(START, [(name, b"1")])
 
 
-@pytest.mark.parametrize("name", [b"Host", b"content-length", b"Transfer-Encoding", b"connection", b"te", b"Accept-Encoding"])
+@pytest.mark.parametrize(
+    "name", [b"Host", b"content-length", b"Transfer-Encoding", b"connection", b"te", b"Accept-Encoding"]
+)
 def test_framing_is_not_the_callers(name: bytes) -> None:
     with pytest.raises(ConfigError, match="not the caller's"):
         request_head(START, FIXED, [(name, b"1")], length=1)

@@ -15,8 +15,13 @@ from chatvault.providers.http.incoming import HEAD_LIMIT
 from chatvault.providers.http.response import Response
 
 OK = b"HTTP/1.1 200 OK\r\n"
-PLAIN = OK + b"Content-Type: text/plain\r\nX-Empty:\r\nX-Blank:  a b \t\r\nContent-Length: 11\r\n\r\nhello world"
-CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n5;x=1\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n"
+PLAIN = (
+    OK + b"Content-Type: text/plain\r\nX-Empty:\r\nX-Blank:  a b \t\r\nContent-Length: 11\r\n\r\nhello world"
+)
+CHUNKED = (
+    OK
+    + b"Transfer-Encoding: chunked\r\n\r\n5;x=1\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n"
+)
 CLOSED = b"HTTP/1.0 200 OK\r\n\r\nhello world"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 
@@ -24,7 +29,9 @@ INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\
 class Outcome:
     """What a connection made of some bytes: fed piece by piece, the last one followed by the end."""
 
-    def __init__(self, pieces: list[bytes], *, is_bodiless: bool = False, ends: Exception | None | bool = False) -> None:
+    def __init__(
+        self, pieces: list[bytes], *, is_bodiless: bool = False, ends: Exception | None | bool = False
+    ) -> None:
         self.body = b""
         self.error: BaseException | None = None
         self.is_kept = False
@@ -92,7 +99,9 @@ def test_each_single_byte_may_come_alone(answer: bytes) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(cuts=CUTS, answer=st.sampled_from([PLAIN, CHUNKED, INTERIM + CHUNKED]), data=st.data())
-def test_wherever_an_answer_is_truncated_it_is_no_whole_one(cuts: list[int], answer: bytes, data: st.DataObject) -> None:
+def test_wherever_an_answer_is_truncated_it_is_no_whole_one(
+    cuts: list[int], answer: bytes, data: st.DataObject
+) -> None:
     length = data.draw(st.integers(0, len(answer) - 1))
     outcome = Outcome(cut(answer[:length], cuts), ends=None)
     assert isinstance(outcome.error, ProviderBroke if outcome.status else Disconnected)

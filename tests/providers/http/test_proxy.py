@@ -28,7 +28,9 @@ HTTPS = Address("https", "host.example", 443)
         ({"ALL_PROXY": "http://p:1"}, Address("http", "127.0.0.1", 80), None),
     ],
 )
-def test_the_environment_names_the_proxy(environ: dict[str, str], address: Address, expected: str | None) -> None:
+def test_the_environment_names_the_proxy(
+    environ: dict[str, str], address: Address, expected: str | None
+) -> None:
     assert find_proxy(address, environ) == expected
 
 
@@ -73,7 +75,17 @@ def test_no_proxy_exempts_servers(host: str, no_proxy: str, expected: bool) -> N
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "localhost.", "a.localhost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::"],
+    [
+        "localhost",
+        "localhost.",
+        "a.localhost",
+        "127.0.0.1",
+        "127.9.9.9",
+        "::1",
+        "::ffff:127.0.0.1",
+        "0.0.0.0",
+        "::",
+    ],
 )
 def test_this_machine_is_known(host: str) -> None:
     assert is_loopback(host)
@@ -104,7 +116,9 @@ def test_a_proxys_login_is_sent_and_not_shown() -> None:
     assert "bWU6" not in repr(proxy)
 
 
-@pytest.mark.parametrize("url", ["socks5://me:secret@p:1080", "socks5h://p:1080", "http://:3128", "http://p:x", "ftp://p"])
+@pytest.mark.parametrize(
+    "url", ["socks5://me:secret@p:1080", "socks5h://p:1080", "http://:3128", "http://p:x", "ftp://p"]
+)
 def test_a_proxy_of_another_kind_is_refused_clearly(url: str) -> None:
     with pytest.raises(ProxyRefused) as caught:
         read_proxy(url)

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.upstream import cut
 
 from chatvault.errors import ProviderBroke, ProviderFailed
 from chatvault.providers.ollama_answer import MAX_LINE_BYTES, LineSplitter, Translator, read_completion

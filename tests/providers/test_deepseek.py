@@ -32,7 +32,8 @@ TURN = (
     Message("tool", (TextPart("4"), TextPart("2")), tool_call_id=CALL.id),
 )
 PLAIN = b'{"id":"c","model":"deepseek-v4-flash","choices":[{"index":0,'
-PLAIN += b'"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":353,"completion_tokens":23,'
+PLAIN += b'"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],'
+PLAIN += b'"usage":{"prompt_tokens":353,"completion_tokens":23,'
 PLAIN += b'"prompt_cache_hit_tokens":256,"prompt_cache_miss_tokens":97}}'
 
 

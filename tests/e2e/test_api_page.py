@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -40,21 +40,45 @@ def _login(daemon: Daemon) -> dict[str, str]:
     return {"authorization": f"Bearer {daemon.secrets[-1]}"}
 
 
-@pytest.fixture
-def api(daemon: Daemon) -> Any:
+@pytest.mark.full
+@pytest.mark.seconds(900)
+def test_what_the_page_promises_holds(daemon: Daemon, is_full: bool) -> None:
     page = httpx.get(f"{daemon.url}/openapi.json", headers=_login(daemon)).json()
     schema = schemathesis.openapi.from_dict(page)
     schema.config.update(base_url=daemon.url)
-    return schema
+    operations = [result.ok() for result in schema.get_all_operations()]
+    assert {operation.label for operation in operations} >= {
+        "POST /v1/chat/completions",
+        "GET /v1/models",
+        "GET /health",
+    }
+    for operation in operations:
+        _try(operation, daemon, examples=2000 if is_full else 60)
 
 
-schema = schemathesis.pytest.from_fixture("api")
+def _try(operation: Any, daemon: Daemon, *, examples: int) -> None:
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(operation.as_strategy())
+    def run(case: Any) -> None:
+        response = case.call(headers=_login(daemon), timeout=10)
+        case.validate_response(response, checks=_CHECKS)
+        assert response.status_code < 500
+
+    run()
 
 
-@pytest.mark.seconds(600)
-@schema.parametrize()
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_what_the_page_promises_holds(case: Any, daemon: Daemon) -> None:
-    response = case.call(headers=_login(daemon), timeout=10)
-    case.validate_response(response, checks=_CHECKS)
-    assert response.status_code < 500
+@pytest.mark.seconds(900)
+def test_what_the_page_forbids_is_refused_and_does_no_harm(daemon: Daemon) -> None:
+    page = httpx.get(f"{daemon.url}/openapi.json", headers=_login(daemon)).json()
+    schema = schemathesis.openapi.from_dict(page)
+    schema.config.update(base_url=daemon.url)
+    operation = schema["/v1/chat/completions"]["POST"]
+
+    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE))
+    def run(case: Any) -> None:
+        response = case.call(headers=_login(daemon), timeout=10)
+        case.validate_response(response, checks=[schemathesis.checks.not_a_server_error])
+        assert response.status_code < 500
+
+    run()

@@ -13,7 +13,7 @@ _BROKEN: dict[str, Script] = {
     "502": refusal(502),
     "503": refusal(503),
     "529": refusal(529),
-    "cut before the status line": lambda seen: Answer(before_headers=[CUT]),
+    "cut before the status line": lambda seen: Answer(before_headers=[0.3, CUT]),
     "silent before the status line": lambda seen: Answer(before_headers=[STALL]),
     "not HTTP at all": lambda seen: Answer(before_headers=[b"SSH-2.0-OpenSSH_9.2\r\n\r\n", CUT]),
 }

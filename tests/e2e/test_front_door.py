@@ -99,7 +99,8 @@ def test_the_api_page_needs_a_token_and_there_is_no_docs_page(daemon: Daemon) ->
 
 
 def test_a_foreign_host_is_refused(daemon: Daemon) -> None:
-    reply = httpx.get(f"{daemon.url}/v1/models", headers={"host": "evil.example"})
+    headers = {"host": "evil.example", "authorization": f"Bearer {daemon.add_token()}"}
+    reply = httpx.get(f"{daemon.url}/v1/models", headers=headers)
     assert reply.status_code in (400, 403, 421)
 
 

@@ -225,7 +225,10 @@ def test_such_names_are_free_in_schemas_arguments_and_text(daemon: Daemon, provi
 
 def test_what_is_dropped_is_named(daemon: Daemon, provider: Upstream) -> None:
     provider.forget()
-    body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "user": "me", "store": True}
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "frobnicate": 1, "logitech": [2]}
     heard = ask(daemon.url, daemon.secrets[-1], body)
     assert heard.status == 200
-    assert {name.strip() for name in heard.headers["x-chatvault-dropped"].split(",")} == {"user", "store"}
+    assert {name.strip() for name in heard.headers["x-chatvault-dropped"].split(",")} == {
+        "frobnicate",
+        "logitech",
+    }

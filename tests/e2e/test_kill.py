@@ -9,7 +9,7 @@ from collections import Counter
 import httpx
 import pytest
 
-from tests.support.clients import ask, chat
+from tests.support.clients import ask, chat, new_client
 from tests.support.daemon import Daemon, Serve
 from tests.support.openai_shape import COST_PICOUSD, settings, streamed, whole
 from tests.support.scripted import Answer as ScriptedAnswer
@@ -36,16 +36,20 @@ class _Load:
             thread.start()
 
     def _ask(self) -> None:
-        while not self._is_over.is_set():
-            number = next(self._names)
-            name = f"m-{number % _NAMES}"
-            body = chat(name, name, stream=number % 2 == 0, max_tokens=_MAX_TOKENS)
-            try:
-                heard = ask(self._daemon.url, self._secret, body, timeout=5)
-            except httpx.HTTPError:
-                continue
-            assert heard.status == 200, heard.body
-            self.answered.append(name)
+        with new_client() as client:
+            while not self._is_over.is_set():
+                self._ask_once(client)
+
+    def _ask_once(self, client: httpx.Client) -> None:
+        number = next(self._names)
+        name = f"m-{number % _NAMES}"
+        body = chat(name, name, stream=number % 2 == 0, max_tokens=_MAX_TOKENS)
+        try:
+            heard = ask(self._daemon.url, self._secret, body, timeout=5, client=client)
+        except httpx.HTTPError:
+            return
+        assert heard.status == 200, heard.body
+        self.answered.append(name)
 
     def end(self) -> None:
         self._is_over.set()

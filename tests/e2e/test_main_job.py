@@ -70,7 +70,9 @@ def test_usage_and_audit_work_with_the_daemon_down(serve: Serve, upstream: Upstr
     daemon.stop()
     assert daemon.json("usage", "--since", "7d")["total"]["requests"] == 1
     assert daemon.json("audit", "verify")["ok"]
-    assert daemon.json("status", code=3) is not None
+    done = daemon.run("status")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("Error:") and "\nTry:" in done.stderr
     secret = daemon.add_token("second")
     daemon.start()
     assert ask(daemon.url, secret, chat(MODEL)).status == 200

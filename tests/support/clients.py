@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ import httpx
 import openai
 
 Json = dict[str, Any]
+# All servers of the tests speak plain HTTP; without this, httpx reads the system's certificates every time.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 LOGIN = "authorization"
 
 
@@ -46,15 +49,30 @@ class Heard:
         return json.loads(self.body)
 
 
-def ask(url: str, secret: str | None, body: Any, *, timeout: float = 30.0, **headers: str) -> Heard:
-    """Send a chat request and read the answer, streamed or not."""
+def new_client() -> httpx.Client:
+    """A client that keeps its connections; close it, or use it in a `with`."""
+    return httpx.Client(verify=NO_TLS)
+
+
+def ask(
+    url: str,
+    secret: str | None,
+    body: Any,
+    *,
+    timeout: float = 30.0,
+    client: httpx.Client | None = None,
+    **headers: str,
+) -> Heard:
+    """Send a chat request and read the answer, streamed or not; without `client` on a fresh connection."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if secret is not None:
         sent[LOGIN] = f"Bearer {secret}"
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent.setdefault("content-type", "application/json")
-    reply = httpx.post(f"{url}/v1/chat/completions", content=content, headers=sent, timeout=timeout)
-    return read(reply)
+    path = f"{url}/v1/chat/completions"
+    if client is not None:
+        return read(client.post(path, content=content, headers=sent, timeout=timeout))
+    return read(httpx.post(path, content=content, headers=sent, timeout=timeout, verify=NO_TLS))
 
 
 def read(reply: httpx.Response) -> Heard:

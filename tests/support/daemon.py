@@ -16,6 +16,8 @@ from typing import Any, Self
 import httpx
 import yaml
 
+from tests.support.clients import NO_TLS
+
 Row = dict[str, Any]
 _COMMAND = (sys.executable, "-X", "faulthandler", "-m", "chatvault")
 # What no log may hold, whatever went wrong.
@@ -99,7 +101,7 @@ class Daemon:
         while True:
             assert self.process.poll() is None, f"serve exited with {self.process.returncode}:\n{self.log}"
             try:
-                if httpx.get(f"{self.url}/health", timeout=2).status_code == 200:
+                if httpx.get(f"{self.url}/health", timeout=2, verify=NO_TLS).status_code == 200:
                     return self
             except httpx.HTTPError:
                 pass

@@ -245,15 +245,19 @@ class Upstream:
         )
         self._loop.call_soon(self._is_up.set)
         self._loop.run_forever()
+        self._loop.run_until_complete(self._end(server))
+        self._loop.close()
+
+    async def _end(self, server: asyncio.Server) -> None:
         server.close()
+        await asyncio.sleep(0.01)  # connections that are just being accepted get a protocol that can end them
         for connection in list(self.connections):
             connection.transport.abort()
-        pending = asyncio.all_tasks(self._loop)
-        for task in pending:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
+        await asyncio.sleep(0)
+        answers = asyncio.all_tasks() - {asyncio.current_task()}
+        for answer in answers:
+            answer.cancel()
+        await asyncio.gather(*answers, return_exceptions=True)
 
     def close(self) -> None:
         # A loop that is stopped before it runs leaves its socket to the next test.

@@ -43,6 +43,7 @@ _LIMITS = {
     (ANTHROPIC, "claude-3-opus"): Limits(200_000, 4_096),
     (ANTHROPIC, "claude-3-haiku"): Limits(200_000, 4_096),
     (DEEPSEEK, "deepseek-flash"): Limits(1_000_000, 393_216),
+    (DEEPSEEK, "deepseek-v4-flash-vision-exp"): Limits(1_000_000, 393_216),
     (DEEPSEEK, "deepseek-v4-pro"): Limits(1_000_000, 393_216),
     (DEEPSEEK, "deepseek-chat"): Limits(131_072, 8_192),
     (DEEPSEEK, "deepseek-reasoner"): Limits(131_072, 65_536),

@@ -188,6 +188,13 @@ _ROWS = (
         from_ms=_V4_PRICES,
     ),
     _deepseek(
+        "deepseek-v4-flash-vision-exp",
+        _prices("0.15", "0.60", "0.003"),
+        _prices("0.30", "1.20", "0.006"),
+        from_ms=_V4_PRICES,
+        note=f"litellm 1.109.1, which names {_DEEPSEEK_PAGE}",
+    ),
+    _deepseek(
         "deepseek-v4-pro",
         _prices("0.66", "1.98", "0.022"),
         _prices("1.32", "3.96", "0.044"),

@@ -16,12 +16,14 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from chatvault.core.litellm_map import read_entry
@@ -41,6 +43,7 @@ _ENVIRONMENT = {
     "LITELLM_MODE": "PRODUCTION",
     "MAX_IMAGE_URL_DOWNLOAD_SIZE_MB": "0",
 }
+_NAME = re.compile(r"^(litellm\.)?(\w+Error: )*")
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 # What its transformations raise for input that they can't make sense of, beside its own exceptions.
 _MISFITS = (ValueError, TypeError, KeyError, IndexError, AttributeError)
@@ -50,12 +53,30 @@ _future: "Future[Litellm] | None" = None
 _is_warming = False
 
 
+@dataclass(frozen=True, slots=True)
+class AnthropicRequest:
+    """A translated request.
+
+    `headers` are needed beside the usual ones. `tool_names` turns tool names that had to be changed back into
+    the client's. `json_tool` is the tool that stands in for a schema, where one does.
+    """
+
+    body: dict[str, Any]
+    headers: dict[str, str]
+    tool_names: dict[str, str]
+    json_tool: str | None
+
+
 class Litellm:
     """What is used of litellm, once it is imported."""
 
     def __init__(self) -> None:
         import litellm
-        from litellm.llms.anthropic.chat.transformation import AnthropicConfig
+        from litellm.constants import RESPONSE_FORMAT_TOOL_NAME
+        from litellm.llms.anthropic.chat.transformation import (
+            ANTHROPIC_TOOL_NAME_REVERSE_MAP_KEY,
+            AnthropicConfig,
+        )
         from litellm.llms.base_llm.chat.transformation import BaseLLMException
         from litellm.llms.deepseek.chat.transformation import DeepSeekChatConfig
 
@@ -63,6 +84,8 @@ class Litellm:
         litellm.telemetry = False
         self._model_cost: Mapping[str, Mapping[str, Any]] = litellm.model_cost
         self._version = _version()
+        self._json_tool: str = RESPONSE_FORMAT_TOOL_NAME
+        self._names_key: str = ANTHROPIC_TOOL_NAME_REVERSE_MAP_KEY
         self._anthropic = AnthropicConfig()
         self._deepseek = DeepSeekChatConfig()
         self._own: tuple[type[Exception], ...] = (BaseLLMException, litellm.exceptions.BadRequestError)
@@ -71,23 +94,27 @@ class Litellm:
 
     def anthropic_request(
         self, model: str, messages: list[dict[str, Any]], options: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return the body of a Messages request, and the headers it needs beside the usual ones.
+    ) -> AnthropicRequest:
+        """Return the Messages request for `messages` and `options`, which are in OpenAI's words.
 
-        `messages` and `options` are in OpenAI's words, `top_k` among the options in Anthropic's.
         Raises RequestError for what can't be translated.
         """
         headers: dict[str, str] = {}
+        notes: dict[str, Any] = {"drop_params": True}
         top_k = options.pop("top_k", None)
+        own_tools = {tool["function"]["name"] for tool in options.get("tools", ())}
         try:
             mapped = self._anthropic.map_openai_params(options, {}, model, True)
             mapped.pop("json_mode", None)
             if top_k is not None:
                 mapped["top_k"] = top_k
-            body = self._anthropic.transform_request(model, messages, mapped, {"drop_params": True}, headers)
+            body = self._anthropic.transform_request(model, messages, mapped, notes, headers)
         except self._refusals as exc:
             raise self._misfit(exc) from exc
-        return body, headers
+        sent = {tool.get("name") for tool in body.get("tools", ())}
+        has_json_tool = self._json_tool in sent and self._json_tool not in own_tools
+        names = notes.get(self._names_key) or {}
+        return AnthropicRequest(body, headers, names, self._json_tool if has_json_tool else None)
 
     def deepseek_request(
         self, model: str, messages: list[dict[str, Any]], options: dict[str, Any]
@@ -112,9 +139,9 @@ class Litellm:
 
     def _rehearse(self) -> None:
         # What litellm puts off until the first call would hold up the loop then.
-        call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        call: dict[str, Any] = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
         schema = {"type": "object", "properties": {}, "additionalProperties": False}
-        messages = [
+        messages: list[dict[str, Any]] = [
             {"role": "system", "content": "s"},
             {
                 "role": "user",
@@ -138,7 +165,7 @@ class Litellm:
     def _misfit(self, exc: Exception) -> RequestError:
         # Its own words may quote the prompt after the first line; a misfit's quote anything.
         if isinstance(exc, self._own):
-            words = str(getattr(exc, "message", exc)).partition("\n")[0].removeprefix("litellm.")[:300]
+            words = _NAME.sub("", str(getattr(exc, "message", exc)).partition("\n")[0])[:300]
             return RequestError(f"The request can't be translated for this provider: {words}")
         return RequestError("The request can't be translated for this provider.")
 

@@ -2,8 +2,8 @@
 
 DeepSeek refuses the next turn where the reasoning of a turn with tool calls is missing
 (https://api-docs.deepseek.com/guides/thinking_mode), Anthropic wants its signed thinking blocks back
-(https://platform.claude.com/docs/en/build-with-claude/extended-thinking), and most clients keep neither. It is
-remembered here by the ids of the tool calls: in memory alone, for an hour, within bounds.
+(https://platform.claude.com/docs/en/build-with-claude/extended-thinking), and most clients keep neither. It
+is remembered here by the ids of the tool calls: in memory alone, for an hour, within bounds.
 """
 
 from collections import OrderedDict

@@ -29,7 +29,7 @@ class Count:
 
 def ours(origin: str) -> tuple[Ask, End]:
     """Ask through ChatVault's client."""
-    from chatvault.providers.http.client import HttpClient
+    from chatvault.providers.http import HttpClient
 
     client = HttpClient(origin, max_idle=1024)
     headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]

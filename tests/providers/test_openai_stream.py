@@ -17,8 +17,8 @@ from chatvault.errors import (
     ProviderTimeout,
 )
 from chatvault.providers.openai_stream import OpenAIStream
-from tests.support.streams import hear, read_to_end
 from tests.support.answers import FakeAnswer, cut
+from tests.support.streams import hear, read_to_end
 
 
 def event(delta: dict, finish: str | None = None, **more: object) -> bytes:

@@ -204,6 +204,7 @@ class Upstream:
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        self._is_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
         self._thread.start()
 
@@ -242,6 +243,7 @@ class Upstream:
         server = self._loop.run_until_complete(
             self._loop.create_server(lambda: _Connection(self), sock=self._socket)
         )
+        self._loop.call_soon(self._is_up.set)
         self._loop.run_forever()
         self._loop.run_until_complete(self._end(server))
         self._loop.close()
@@ -258,6 +260,8 @@ class Upstream:
         await asyncio.gather(*answers, return_exceptions=True)
 
     def close(self) -> None:
+        # A loop that is stopped before it runs leaves its socket to the next test.
+        self._is_up.wait(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 

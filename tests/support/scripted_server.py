@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -78,6 +79,11 @@ class Peer:
     def close(self) -> None:
         self.writer.close()
 
+    def half_close(self) -> None:
+        """End this side at once, without the loop."""
+        with socket.socket(fileno=os.dup(self.writer.get_extra_info("socket").fileno())) as sock:
+            sock.shutdown(socket.SHUT_WR)
+
     def reset(self) -> None:
         """Close with a RST instead of a FIN."""
         sock = self.writer.get_extra_info("socket")
@@ -107,7 +113,9 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(*scripts: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def serving(
+    *scripts: Script, tls: ssl.SSLContext | None = None, port: int = 0
+) -> AsyncIterator[Server]:
     """Serve each connection by the script of its number, further ones by the last; then close it.
 
     A script that fails otherwise than by the other side's going fails the test.
@@ -130,7 +138,7 @@ async def serving(*scripts: Script, tls: ssl.SSLContext | None = None) -> AsyncI
             running.discard(task)
             writer.close()
 
-    listener = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
+    listener = await asyncio.start_server(handle, "127.0.0.1", port, ssl=tls)
     server = Server(listener.sockets[0].getsockname()[1], "https" if tls else "http")
     try:
         yield server

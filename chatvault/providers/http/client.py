@@ -93,7 +93,8 @@ class HttpClient:
 
     async def aclose(self) -> None:
         """Cut every connection; requests after this raise ProviderUnreachable."""
-        await self._pool().aclose()
+        if self._opened is not None:
+            await self._opened.aclose()
 
     def _pool(self) -> Pool:
         if self._opened is None:

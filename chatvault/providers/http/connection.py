@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         self._poll.register(sock.fileno(), select.POLLIN)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
+        if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_KEEPIDLE"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 45)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
 

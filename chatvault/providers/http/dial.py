@@ -31,32 +31,32 @@ class Dialer:
         self._address = address
         self._proxy = proxy
         self._tls = tls
+        self._nearest = address if proxy is None else proxy.address
+        self._label = address.label if proxy is None else f"proxy {proxy.address.label}"
 
     async def dial(self, make: Callable[[], Connection], timeout: float | None) -> Connection:
         """Return an open connection. Raises ProviderUnreachable or ProviderTimeout; leaves nothing behind."""
-        nearest = self._address if self._proxy is None else self._proxy.address
-        label = nearest.label if self._proxy is None else f"proxy {nearest.label}"
         try:
             async with asyncio.timeout(timeout):
-                sock = await connect(nearest)
+                sock = await connect(self._nearest)
                 connection = await self._over(sock, make)
         except TimeoutError as exc:
-            raise connect_timed_out(label, timeout) from exc
+            raise connect_timed_out(self._label, timeout) from exc
         except OSError as exc:
-            raise not_connected(label, exc) from exc
+            raise not_connected(self._label, exc) from exc
         return connection
 
     async def _over(self, sock: socket.socket, make: Callable[[], Connection]) -> Connection:
         proxy = self._proxy
         is_secured = self._address.is_tls or (proxy is not None and proxy.address.is_tls)
-        connection = _stage() if is_secured else make()
+        connection = _stage(self._label) if is_secured else make()
         try:
             await connection.loop.create_connection(lambda: connection, sock=sock)
         except BaseException:
             sock.close()
             raise
         if proxy is not None and proxy.address.is_tls:
-            layer = _stage() if self._address.is_tls else make()
+            layer = _stage(self._label) if self._address.is_tls else make()
             connection = await self._secured(connection, layer, proxy.address)
         if self._address.is_tls:
             if proxy is not None:
@@ -89,7 +89,7 @@ class Dialer:
         lines = [f"CONNECT {target} HTTP/1.1".encode(), f"host: {target}".encode()]
         if proxy.authorization is not None:
             lines.append(b"proxy-authorization: " + proxy.authorization)
-        label = f"proxy {proxy.address.label}"
+        label = self._label
         answer = TunnelAnswer(label, is_bodiless=True)
         # The dialling as a whole has a deadline: this part of it needs none of its own.
         connection.start(answer, b"\r\n".join([*lines, b"", b""]), timeouts=Timeouts(None, None, None))
@@ -118,9 +118,9 @@ class TunnelAnswer(Response):
             self.is_keepable = 200 <= self.status < 300
 
 
-def _stage() -> Connection:
+def _stage(label: str) -> Connection:
     """Return a connection that only carries the making of another one."""
-    return Connection("", asyncio.get_running_loop(), on_free=_ignore, on_lost=_ignore)
+    return Connection(label, asyncio.get_running_loop(), on_free=_ignore, on_lost=_ignore)
 
 
 def _ignore(connection: Connection) -> None:

@@ -7,8 +7,8 @@ from chatvault.errors import ChatVaultError, ProviderFailed
 HEAD_LIMIT = 64 * 1024
 
 
-class SurplusBytes(Exception):
-    """The parser met bytes after the answer's end; stops it, and is never seen outside."""
+class Unwanted(Exception):
+    """The parser met what nobody asked for: stops it, and is never seen outside."""
 
 
 class Incoming:
@@ -76,7 +76,7 @@ class Incoming:
     def on_message_begin(self) -> None:
         """Refuse a second answer that nobody asked for."""
         if self.is_done:
-            raise SurplusBytes
+            raise Unwanted
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; trailers, which come after the status, are dropped."""
@@ -89,8 +89,8 @@ class Incoming:
         if status < 200:
             self.headers = []
             if status == 101:
-                # The parser stops by itself after this one.
                 self.error = ProviderFailed(f"{self.label}: it changed the protocol (101) unasked")
+                raise Unwanted
             return
         self.status = status
         if self.is_bodiless:
@@ -99,7 +99,7 @@ class Incoming:
     def on_body(self, data: bytes) -> None:
         """Take a piece of the body."""
         if self.is_done:
-            raise SurplusBytes
+            raise Unwanted
         self.parts.append(data)
         self.unread += len(data)
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import uvloop
 
+from tests.support.certificates import Authority
+
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -19,11 +21,20 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
         async def whole() -> None:
             async with asyncio.timeout(10):
                 await main
-            left = asyncio.all_tasks() - {asyncio.current_task()}
-            assert not left
+            for _ in range(20):
+                if asyncio.all_tasks() == {asyncio.current_task()}:
+                    return
+                await asyncio.sleep(0.005)
+            raise AssertionError(f"left behind: {asyncio.all_tasks() - {asyncio.current_task()}}")
 
         request.param(whole())
 
     yield run_it
     # What was not closed warns when it is collected, and warnings are errors.
     gc.collect(1)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority that nobody else trusts."""
+    return Authority(tmp_path_factory.mktemp("authority"))

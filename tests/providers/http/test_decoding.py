@@ -1,4 +1,5 @@
 import gzip
+import itertools
 import zlib
 
 import pytest
@@ -33,7 +34,7 @@ def drain(decoder: Decoder, pieces: list[bytes]) -> bytes:
 def test_any_cut_of_the_bytes_decodes_alike(form: str, data: bytes, cuts: list[int]) -> None:
     packed = bare(data) if form == "bare" else FORMS[form](data)
     edges = [0, *sorted(min(cut, len(packed)) for cut in cuts), len(packed)]
-    pieces = [packed[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [packed[a:b] for a, b in itertools.pairwise(edges)]
     assert drain(Decoder("deflate" if form == "bare" else form, "host:1"), pieces) == data
 
 

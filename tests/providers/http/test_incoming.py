@@ -1,6 +1,7 @@
 """Any cut of an answer's bytes means the same."""
 
 import asyncio
+import itertools
 import socket
 
 import pytest
@@ -30,14 +31,14 @@ class Outcome:
     """What a connection made of some bytes: fed piece by piece, the last one followed by the end."""
 
     def __init__(
-        self, pieces: list[bytes], *, is_bodiless: bool = False, ends: Exception | None | bool = False
+        self, pieces: list[bytes], *, is_bodiless: bool = False, ends: Exception | bool | None = False
     ) -> None:
         self.body = b""
         self.error: BaseException | None = None
         self.is_kept = False
         asyncio.run(self._feed(pieces, is_bodiless, ends))
 
-    async def _feed(self, pieces: list[bytes], is_bodiless: bool, ends: Exception | None | bool) -> None:
+    async def _feed(self, pieces: list[bytes], is_bodiless: bool, ends: Exception | bool | None) -> None:
         ours, theirs = socket.socketpair()
         loop = asyncio.get_running_loop()
         connection = Connection("host:1", loop, on_free=self._freed, on_lost=lambda _: None)
@@ -76,7 +77,7 @@ class Stub(asyncio.Protocol):
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted({min(place, len(data)) for place in places} - {0, len(data)}), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
 CUTS = st.lists(st.integers(0, 250), max_size=8)

@@ -1,0 +1,248 @@
+"""A streamed answer of Anthropic's, turned into OpenAI's events as it comes."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from chatvault.core.chat import ThinkingBlock, ToolCall
+from chatvault.core.metering import Meter
+from chatvault.core.sse import EventFramer, EventTooLarge, payloads
+from chatvault.errors import ProviderBroke, ProviderError, ProviderFailed
+from chatvault.providers.anthropic_usage import WireUsage, merged, usage_of
+from chatvault.providers.anthropic_wire import (
+    Block,
+    Event,
+    Reading,
+    decode_event,
+    finish_reason,
+    thinking_block,
+)
+from chatvault.providers.reasoning_memory import Thoughts
+from chatvault.providers.refusals import stream_error
+from chatvault.providers.sse_out import DONE, ChunkWriter
+from chatvault.providers.upstream import Answer, request_id, run_out
+
+
+@dataclass(slots=True)
+class _Open:
+    """The block that is being written. `tool` is its place among the tool calls."""
+
+    block: Block
+    tool: int | None = None
+    is_json: bool = False
+    has_arguments: bool = False
+    text: list[str] = field(default_factory=list)
+
+
+class AnthropicStream:
+    """Read the events of a message; see `providers.base.Stream`. `created` is in epoch seconds."""
+
+    def __init__(
+        self, answer: Answer, reading: Reading, *, provider: str, include_usage: bool, created: int
+    ) -> None:
+        self.meter = Meter()
+        self.meter.upstream_request_id = request_id(answer)
+        self._answer = answer
+        self._reading = reading
+        self._provider = provider
+        self._include_usage = include_usage
+        self._created = created
+        self._framer = EventFramer()
+        self._writer = ChunkWriter(id="", created=created, model="")
+        self._usage = WireUsage()
+        self._open: dict[int, _Open] = {}
+        self._calls: list[ToolCall] = []
+        self._blocks: list[ThinkingBlock] = []
+        self._is_done = False
+        self._has_body_ended = False
+        self._error: ProviderError | None = None
+
+    async def read(self) -> bytes:
+        """Return the next whole events; see `providers.base.Stream`.
+
+        The read after `data: [DONE]` sees to the body's own end, so that the connection can serve again.
+        """
+        while True:
+            if self._error is not None:
+                raise self._error
+            if self._is_done:
+                if not self._has_body_ended:
+                    self._has_body_ended = True
+                    await run_out(self._answer)
+                return b""
+            data = await self._answer.read()
+            try:
+                events = self._framer.feed(data) if data else self._framer.finish()
+            except EventTooLarge as exc:
+                raise ProviderBroke(f"{self._provider} sent an event that is too large") from exc
+            out = self._take(events) if events else b""
+            if not data:
+                self._body_ended()
+            if out:
+                return out
+
+    def close(self) -> None:
+        """Let go of the answer."""
+        self._answer.close()
+
+    def _body_ended(self) -> None:
+        self._has_body_ended = True
+        if not self._is_done and self._error is None:
+            self._error = ProviderBroke(
+                f"{self._provider} broke off its answer", upstream_request_id=self.meter.upstream_request_id
+            )
+
+    def _take(self, events: bytes) -> bytes:
+        out = []
+        is_alive = False
+        for payload in payloads(events):
+            if self._is_done:
+                break
+            try:
+                event = decode_event(payload)
+                is_alive = is_alive or event.type != "ping" or self._is_at_work()
+                written = self._translate(event, payload)
+            except ProviderError as exc:
+                # What came before it still goes out; the next read raises.
+                self._error = exc
+                break
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self._error = ProviderFailed(
+                    f"{self._provider} sent an event that makes no sense",
+                    upstream_request_id=self.meter.upstream_request_id,
+                )
+                break
+            if written:
+                out.append(written)
+        if is_alive:
+            self._answer.payload_seen()
+        return b"".join(out)
+
+    def _is_at_work(self) -> bool:
+        # While it thinks in silence or a tool of the provider's runs, pings are all that comes for minutes.
+        return any(entry.block.type not in ("text", "tool_use") for entry in self._open.values())
+
+    def _translate(self, event: Event, payload: bytes) -> bytes:
+        match event.type:
+            case "content_block_delta":
+                return self._delta(event)
+            case "content_block_start":
+                return self._start_block(event)
+            case "content_block_stop":
+                return self._stop_block(event)
+            case "message_start":
+                return self._start(event)
+            case "message_delta":
+                return self._finish(event)
+            case "message_stop":
+                return self._stop()
+            case "error":
+                raise stream_error(self._provider, payload, request_id=self.meter.upstream_request_id)
+        return b""
+
+    def _start(self, event: Event) -> bytes:
+        message = event.message
+        if message is None:
+            return b""
+        self._writer = ChunkWriter(id=message.id, created=self._created, model=message.model)
+        self.meter.upstream_model = message.model or None
+        if self.meter.upstream_request_id is None:
+            self.meter.upstream_request_id = message.id or None
+        if message.usage is not None:
+            self._usage = merged(self._usage, message.usage)
+            self.meter.usage = usage_of(self._usage, model=message.model, is_final=False)
+        return self._writer.role()
+
+    def _start_block(self, event: Event) -> bytes:
+        block = event.content_block
+        if block is None:
+            return b""
+        entry = self._open[event.index] = _Open(block)
+        if block.type == "text":
+            return self._text(block.text) if block.text else b""
+        if block.type == "thinking":
+            entry.text.append(block.thinking or "")
+            return self._thought(block.thinking) if block.thinking else b""
+        if block.type != "tool_use":
+            return b""
+        # Anthropic starts with an empty object; others may send the whole input here.
+        arguments = msgspec.json.encode(block.input).decode() if block.input else ""
+        entry.has_arguments = bool(arguments)
+        if block.name == self._reading.json_tool:
+            entry.is_json = True
+            return self._text(arguments) if arguments else b""
+        entry.tool = len(self._calls)
+        call = ToolCall(block.id, self._reading.tool_names.get(block.name, block.name), arguments)
+        self._calls.append(call)
+        return self._writer.tool_call(entry.tool, call)
+
+    def _delta(self, event: Event) -> bytes:
+        delta = event.delta
+        if delta is None:
+            return b""
+        if delta.text:
+            return self._text(delta.text)
+        entry = self._open.get(event.index)
+        if entry is None:
+            return b""
+        if delta.partial_json:
+            return self._arguments(entry, delta.partial_json)
+        if delta.thinking:
+            entry.text.append(delta.thinking)
+            return self._thought(delta.thinking)
+        if delta.signature:
+            entry.block.signature = delta.signature
+        return b""
+
+    def _arguments(self, entry: _Open, fragment: str) -> bytes:
+        if entry.is_json:
+            entry.has_arguments = True
+            return self._text(fragment)
+        if entry.tool is None:
+            return b""
+        entry.has_arguments = True
+        self._count(fragment)
+        return self._writer.tool_arguments(entry.tool, fragment)
+
+    def _stop_block(self, event: Event) -> bytes:
+        entry = self._open.pop(event.index, None)
+        if entry is None:
+            return b""
+        entry.block.thinking = "".join(entry.text)
+        kept = thinking_block(entry.block)
+        if kept is not None:
+            self._blocks.append(kept)
+        if entry.tool is not None and not entry.has_arguments:
+            # Clients parse the arguments: none at all must still be an object.
+            return self._writer.tool_arguments(entry.tool, "{}")
+        return b""
+
+    def _finish(self, event: Event) -> bytes:
+        if event.usage is not None:
+            self._usage = merged(self._usage, event.usage)
+            self.meter.usage = usage_of(self._usage, model=self.meter.upstream_model)
+        if event.delta is None or event.delta.stop_reason is None:
+            return b""
+        thought = "".join(block.text or "" for block in self._blocks)
+        self._reading.remember(tuple(self._calls), Thoughts(thought or None, tuple(self._blocks)))
+        reason = finish_reason(event.delta.stop_reason, has_calls=bool(self._calls))
+        self.meter.finish_reason = reason
+        return self._writer.finish(reason)
+
+    def _stop(self) -> bytes:
+        self._is_done = True
+        if self._include_usage and self.meter.usage is not None:
+            return self._writer.usage(self.meter.usage) + DONE
+        return DONE
+
+    def _text(self, text: str) -> bytes:
+        self._count(text)
+        return self._writer.content(text)
+
+    def _thought(self, text: str) -> bytes:
+        self._count(text)
+        return self._writer.reasoning(text)
+
+    def _count(self, text: str) -> None:
+        self.meter.deltas += 1
+        self.meter.output_chars += len(text)

@@ -1,0 +1,56 @@
+"""Requests sent, and their answers judged."""
+
+import asyncio
+
+import pytest
+
+from chatvault.errors import ProviderBroke, ProviderFailed, ProviderOverloaded, ProviderRefused
+from chatvault.providers.upstream import fetch, open_answer, open_stream, request_id
+from tests.support.answers import FakeAnswer, FakeClient
+
+
+def test_an_accepted_answer_is_handed_over_open():
+    answer = FakeAnswer(b"x", headers=[(b"request-id", b"req_1")])
+    got = asyncio.run(open_answer(FakeClient([answer]), "POST", "/p", provider="up", headers=[], body=b"b"))
+    assert got is answer
+    assert not answer.is_closed
+    assert request_id(answer) == "req_1"
+
+
+def test_a_refusal_is_read_closed_and_raised():
+    answer = FakeAnswer(b'{"error":"', b'no"}', status=429, headers=[(b"retry-after", b"7")])
+    with pytest.raises(ProviderOverloaded) as caught:
+        asyncio.run(open_answer(FakeClient([answer]), "POST", "/p", provider="up", headers=[]))
+    assert caught.value.retry_after == 7
+    assert caught.value.message == "up: no"
+    assert answer.is_closed
+
+
+def test_a_refusal_that_breaks_off_is_a_refusal():
+    answer = FakeAnswer(b'{"err', ProviderBroke("gone"), status=400)
+    with pytest.raises(ProviderRefused):
+        asyncio.run(open_answer(FakeClient([answer]), "POST", "/p", provider="up", headers=[]))
+
+
+def test_a_whole_answer_closes_itself():
+    answer = FakeAnswer(b"a", b"b")
+    said, _ = asyncio.run(fetch(FakeClient([answer]), "GET", "/p", provider="up", headers=[]))
+    assert said == b"ab"
+    assert answer.is_closed
+
+
+def test_a_stream_says_itself_what_counts_as_a_sign_of_life():
+    client = FakeClient([FakeAnswer(headers=[(b"content-type", b"text/event-stream; charset=utf-8")])])
+    asyncio.run(open_stream(client, "/p", provider="up", headers=[], body=b"b"))
+    assert client.asked[0].manual_clock
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [(b'{"error":{"message":"m","type":"rate_limit_error"}}', ProviderOverloaded), (b"{}", ProviderFailed)],
+)
+def test_json_in_place_of_a_stream_is_an_error(body, kind):
+    answer = FakeAnswer(body, headers=[(b"content-type", b"application/json")])
+    with pytest.raises(kind):
+        asyncio.run(open_stream(FakeClient([answer]), "/p", provider="up", headers=[], body=b""))
+    assert answer.is_closed

@@ -16,7 +16,7 @@ from chatvault.config.places import Places
 from chatvault.config.settings import Settings
 from chatvault.control.lock import WriterLock
 from chatvault.control.server import ControlApp, ControlServer, bind_control_socket
-from chatvault.daemon import memory
+from chatvault.daemon import logs, memory
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer, bind
@@ -46,6 +46,24 @@ def serve(
     `announce` is given the lines that people at a terminal see. Raises AlreadyRunning, StoreError,
     ConfigError, and ChatVaultError for a port that is taken.
     """
+    log = logs.set_up(
+        level=settings.log.level,
+        format=settings.log.format,
+        journal_stream=environ.get("JOURNAL_STREAM"),
+    )
+    try:
+        return _serve(settings, places, environ=environ, announce=announce)
+    finally:
+        log.close()
+
+
+def _serve(
+    settings: Settings[ProviderSettings],
+    places: Places,
+    *,
+    environ: Mapping[str, str],
+    announce: Callable[[str], None],
+) -> int:
     import uvloop
 
     memory.raise_open_files_limit()

@@ -20,6 +20,7 @@ from chatvault.daemon import logs, memory
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer, bind
+from chatvault.daemon.maintenance import keep_up
 from chatvault.daemon.stop_signal import StopSignal
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
@@ -136,6 +137,7 @@ class Daemon:
         supervisor.supervised(heartbeat.run, "heartbeat")
         supervisor.supervised(server.keep_date, "date")
         supervisor.supervised(engine.catalog.keep_fresh, "model lists")
+        supervisor.supervised(lambda: keep_up(self._store), "upkeep")
         self._announce(f"listening  {self._base_url(server)}")
 
         await _first(stop.told, supervisor.failed)

@@ -46,6 +46,7 @@ class GroupCommit:
         self._now_ms = now_ms
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._kept: list[Groupable] = []
+        self._in_hand: list[Item] = []
         self._failures = 0
         self._stop: Stop | None = None
         self._is_full_sync: bool | None = None
@@ -69,7 +70,8 @@ class GroupCommit:
     @property
     def queue_length(self) -> int:
         """How many things wait to be written, those that were tried and failed included."""
-        return self._queue.qsize() + len(self._kept)
+        # What is in hand moves to what is kept, and back: it must not count twice.
+        return self._queue.qsize() + max(len(self._kept), len(self._in_hand))
 
     def put(self, item: Item) -> None:
         """Queue `item`. Raises StoreError when the thread has ended."""
@@ -92,7 +94,9 @@ class GroupCommit:
     def _run(self) -> None:
         try:
             while self._stop is None or self._kept:
-                self._serve(self._gather())
+                self._in_hand = self._gather()
+                self._serve(self._in_hand)
+                self._in_hand = []
                 if self._stop is not None and self._kept and time.monotonic() > self._stop.deadline:
                     _log.critical(
                         "%d entries could not be written before the end; requests among them will be settled "
@@ -241,15 +245,14 @@ class GroupCommit:
         return StoreError(self.problem or "the database is closed", hint="chatvault serve")
 
     def _turn_all_away(self) -> None:
-        left: list[Groupable] = self._kept
-        self._kept = []
+        left: list[Item] = [*self._kept, *self._in_hand]
+        self._kept, self._in_hand = [], []
         try:
             while True:
-                item = self._queue.get_nowait()
-                if isinstance(item, Change):
-                    item.fail(self._ended_error())
-                elif not isinstance(item, Stop):
-                    left.append(item)
+                left.append(self._queue.get_nowait())
         except queue.Empty:
             pass
-        tell(left, self._ended_error)
+        for item in left:
+            if isinstance(item, Change):
+                item.fail(self._ended_error())
+        tell([item for item in left if not isinstance(item, Change | Stop)], self._ended_error)

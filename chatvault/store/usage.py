@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from chatvault.core.ulid import lowest
 from chatvault.errors import UsageError
-from chatvault.store import request_ids, sums
+from chatvault.store import sums
 from chatvault.store.reader import Reader
 from chatvault.store.report_plan import Piece, local_days, plan
 from chatvault.store.rows import Cell
@@ -29,6 +30,8 @@ DIMENSIONS = (*COLUMNS, *BUCKETS)
 
 # All zones in use are whole quarters of an hour away from UTC.
 _SLOT_MS = 900_000
+# A ULID's time has 48 bits.
+_LAST_MS = (1 << 48) - 1
 
 _LEDGER_SUMS = """count(*),
     coalesce(sum(status IN ('error', 'interrupted')), 0), coalesce(sum(status = 'cancelled'), 0),
@@ -89,7 +92,7 @@ def report(
     for name in by:
         if name not in DIMENSIONS:
             raise UsageError(f"usage can't be shown by {name!r}", hint=f"choose from {', '.join(DIMENSIONS)}")
-    since_ms = max(since_ms, 0)
+    since_ms, until_ms = max(since_ms, 0), min(until_ms, _LAST_MS)
     with reader.snapshot():
         query = _Query(reader, tuple(by), timezone, token, model)
         if since_ms < until_ms:
@@ -195,7 +198,7 @@ def _span() -> str:
 
 
 def _ids(start_ms: int, end_ms: int) -> tuple[str, str]:
-    return request_ids.floor(start_ms), request_ids.floor(end_ms)
+    return lowest(start_ms), lowest(end_ms)
 
 
 def _token_ids(reader: Reader, token: str) -> list[str]:

@@ -53,6 +53,7 @@ def rows_of(path: Path, text: str) -> list[tuple[Any, ...]]:
 def tamper(path: Path, *statements: str) -> None:
     """Change the file as somebody with a SQLite shell could, guards and all."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
         guards = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in guards:
             connection.execute(f"DROP TRIGGER {name}")
@@ -60,6 +61,7 @@ def tamper(path: Path, *statements: str) -> None:
             connection.execute(statement)
         for _, text in guards:
             connection.execute(text)
+        connection.execute("COMMIT")
 
 
 def holds_in_order(count: int, **changes: Any) -> list[Hold]:

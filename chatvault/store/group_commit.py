@@ -47,6 +47,7 @@ class GroupCommit:
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._kept: list[Groupable] = []
         self._in_hand: list[Item] = []
+        self._unwritten = 0
         self._failures = 0
         self._stop: Stop | None = None
         self._is_full_sync: bool | None = None
@@ -70,8 +71,7 @@ class GroupCommit:
     @property
     def queue_length(self) -> int:
         """How many things wait to be written, those that were tried and failed included."""
-        # What is in hand moves to what is kept, and back: it must not count twice.
-        return self._queue.qsize() + max(len(self._kept), len(self._in_hand))
+        return self._queue.qsize() + self._unwritten
 
     def put(self, item: Item) -> None:
         """Queue `item`. Raises StoreError when the thread has ended."""
@@ -95,6 +95,7 @@ class GroupCommit:
         try:
             while self._stop is None or self._kept:
                 self._in_hand = self._gather()
+                self._unwritten = len(self._in_hand)
                 self._serve(self._in_hand)
                 self._in_hand = []
                 if self._stop is not None and self._kept and time.monotonic() > self._stop.deadline:
@@ -108,7 +109,6 @@ class GroupCommit:
             # A defect of ours. The thread must not vanish while requests wait for it.
             _log.critical("the database writer failed", exc_info=True)
             self.problem = "the database writer failed: see the log"
-            raise
         finally:
             self._has_ended = True
             self._turn_all_away()
@@ -138,6 +138,7 @@ class GroupCommit:
                 self._change(item)
             elif isinstance(item, Stop):
                 self._stop = item
+                self._unwritten -= 1
             else:
                 group.append(item)
         self._commit(group)
@@ -160,6 +161,7 @@ class GroupCommit:
             self._postpone(items, error)
         else:
             self._is_well()
+            self._unwritten -= len(items)
             tell(items)
 
     def _write(self, items: Sequence[Groupable]) -> None:
@@ -179,9 +181,11 @@ class GroupCommit:
         except BaseException as error:
             # As in any future, whoever asked for the change gets its error, whatever it is.
             self._roll_back()
+            self._unwritten -= 1
             change.fail(self._told(error))
         else:
             self._is_well()
+            self._unwritten -= 1
             change.succeed()
 
     def _begin(self, *, is_durable: bool) -> Transaction:
@@ -222,14 +226,16 @@ class GroupCommit:
             _log.error("%s", faults.store_error(error).message)
         self._failures += 1
         self._note(error)
-        self._kept += [item for item in items if isinstance(item, Settlement | NewCard | Mark)]
-        tell(
-            [item for item in items if isinstance(item, NewHold | Record)], lambda: faults.store_error(error)
-        )
+        kept = [item for item in items if isinstance(item, Settlement | NewCard | Mark)]
+        self._kept += kept
+        self._unwritten -= len(items) - len(kept)
+        turned_away = [item for item in items if isinstance(item, NewHold | Record)]
+        tell(turned_away, lambda: faults.store_error(error))
 
     def _turn_away(self, item: Groupable, error: BaseException) -> None:
         """Give up one thing that can never be written as it is; the rest of its group goes on."""
         self.defects += 1
+        self._unwritten -= 1
         if isinstance(item, Settlement):
             what = "was settled already" if self._is_settled(item.row.id) else f"can't be settled: {error!r}"
             _log.error("request %s %s; a ledger row was turned away", item.row.id, what)

@@ -1,4 +1,5 @@
 import asyncio
+import socket
 import time
 
 import pytest
@@ -7,6 +8,7 @@ from chatvault.errors import ProviderBroke, ProviderError, ProviderTimeout
 from chatvault.providers.http import HttpClient
 from chatvault.providers.http.connection import UNREAD_LIMIT
 from chatvault.providers.http.faults import WriteTimedOut
+from chatvault.providers.http.outgoing import SLICE
 from tests.providers.http.conftest import Run
 from tests.support.scripted_server import Peer, serving, silence
 
@@ -72,8 +74,14 @@ def test_a_server_that_takes_nothing_is_a_write_timeout(run: Run) -> None:
 
         async with serving(deaf) as server:
             client = HttpClient(server.url, write_timeout=0.1, read_timeout=5)
+            asking = asyncio.ensure_future(client.request("POST", "/", body=bytes(4 * BIG)))
+            await asyncio.sleep(0.05)
+            (connection,) = client._pool()._open
+            # The body waits here, not in the transport.
+            assert connection.transport is not None
+            assert connection.transport.get_write_buffer_size() <= 2 * SLICE
             with pytest.raises(WriteTimedOut, match=r"took no more of the request for 0\.1 s"):
-                await client.request("POST", "/", body=bytes(4 * BIG))
+                await asking
             await client.aclose()
 
     run(main())
@@ -262,19 +270,17 @@ def test_a_reader_that_takes_its_time_is_not_the_servers_silence(run: Run) -> No
 
 def test_a_loop_held_up_longer_than_the_timeout_still_reads_what_came(run: Run) -> None:
     async def main() -> None:
-        async def script(peer: Peer) -> None:
-            await peer.answer()
-            await peer.gone()
-
-        async with serving(script) as server:
-            client = HttpClient(server.url, read_timeout=0.1)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            client = HttpClient(f"http://127.0.0.1:{port}", read_timeout=0.1)
             asking = asyncio.ensure_future(client.request("GET", "/"))
-            while not server.requests:
-                await asyncio.sleep(0)
-            # The answer goes out now, and the loop sees it only after the deadline.
-            server.peers[0].writer.transport.write(b"")
-            time.sleep(0.4)
-            assert (await asking).status == 200
+            await asyncio.sleep(0.03)
+            server, _ = listener.accept()
+            with server:
+                assert server.recv(65536)
+                server.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                time.sleep(0.2)
+                assert (await asking).status == 200
             await client.aclose()
 
     run(main())

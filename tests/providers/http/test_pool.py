@@ -74,15 +74,15 @@ def test_no_more_than_max_idle_connections_are_kept(run: Run) -> None:
 def test_idle_connections_are_closed_after_a_while_and_busy_ones_not(run: Run) -> None:
     async def main() -> None:
         async with serving(forever) as server:
-            client = HttpClient(server.url, idle_seconds=0.05)
+            client = HttpClient(server.url, idle_seconds=0.2)
             await asyncio.gather(ask(client), ask(client))
             assert client._pool().idle_count == 2
             for _ in range(5):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.06)
                 await ask(client)
             assert client._pool().idle_count == 1
             assert client.counts.connections == 2
-            await asyncio.sleep(0.12)
+            await asyncio.sleep(0.4)
             assert client._pool().open_count == 0
             await client.aclose()
 
@@ -296,11 +296,12 @@ def test_cancelling_leaves_no_connection_behind(run: Run) -> None:
         async with serving(silent) as server:
             client = HttpClient(server.url)
             asking = asyncio.ensure_future(ask(client))
-            await asyncio.sleep(0.02)
+            while not server.requests:
+                await asyncio.sleep(0.005)
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-            await asyncio.wait_for(cut.wait(), 0.5)
+            await asyncio.wait_for(cut.wait(), 2)
             assert client._pool().open_count == 0
             await client.aclose()
 

@@ -84,11 +84,12 @@ def _recordings() -> list[Recording]:
             if name.startswith(_NOT_CHAT):
                 continue
             body = one.body
-            if ending == "chunks.jsonl":
-                body = b"".join(b"data: " + line + b"\n\n" for line in body.splitlines())
             headers = {key.lower(): value for key, value in (one.meta.get("headers") or {}).items()}
             content_type = one.meta.get("content_type") or headers.get("content-type") or "application/json"
-            is_stream = one.is_stream or ending == "chunks.jsonl"
+            is_stream = one.is_stream
+            if ending == "chunks.jsonl":  # kept without its framing
+                body = b"".join(b"data: " + line + b"\n\n" for line in body.splitlines())
+                content_type, is_stream = "text/event-stream", True
             kind, model = _asked(folder, name)
             found.append(Recording(folder, name, kind, model, one.status, content_type, body, is_stream))
     return found

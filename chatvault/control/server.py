@@ -145,4 +145,6 @@ class ControlServer:
         if self._state.tasks:
             await asyncio.wait(set(self._state.tasks), timeout=seconds)
         for connection in list(self._state.connections):
-            connection.shutdown()
+            connection.transport.abort()
+        # A transport tells its protocol of the end in the loop's next turn.
+        await asyncio.sleep(0)

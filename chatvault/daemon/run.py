@@ -16,10 +16,11 @@ from chatvault.config.places import Places
 from chatvault.config.settings import Settings
 from chatvault.control.lock import WriterLock
 from chatvault.control.server import ControlApp, ControlServer, bind_control_socket
-from chatvault.daemon import memory
+from chatvault.daemon import logs, memory
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer, bind
+from chatvault.daemon.maintenance import keep_up
 from chatvault.daemon.stop_signal import StopSignal
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
@@ -46,6 +47,24 @@ def serve(
     `announce` is given the lines that people at a terminal see. Raises AlreadyRunning, StoreError,
     ConfigError, and ChatVaultError for a port that is taken.
     """
+    log = logs.set_up(
+        level=settings.log.level,
+        format=settings.log.format,
+        journal_stream=environ.get("JOURNAL_STREAM"),
+    )
+    try:
+        return _serve(settings, places, environ=environ, announce=announce)
+    finally:
+        log.close()
+
+
+def _serve(
+    settings: Settings[ProviderSettings],
+    places: Places,
+    *,
+    environ: Mapping[str, str],
+    announce: Callable[[str], None],
+) -> int:
     import uvloop
 
     memory.raise_open_files_limit()
@@ -118,6 +137,7 @@ class Daemon:
         supervisor.supervised(heartbeat.run, "heartbeat")
         supervisor.supervised(server.keep_date, "date")
         supervisor.supervised(engine.catalog.keep_fresh, "model lists")
+        supervisor.supervised(lambda: keep_up(self._store), "upkeep")
         self._announce(f"listening  {self._base_url(server)}")
 
         await _first(stop.told, supervisor.failed)

@@ -16,11 +16,12 @@ from chatvault.core.ledger import (
     settled,
 )
 from chatvault.core.metering import Meter
-from chatvault.core.pricing import PriceBook, cost
+from chatvault.core.pricing import cost
 from chatvault.core.usage import NO_USAGE, Usage
 from chatvault.gateway.auth import PROBE_ID
 from chatvault.gateway.call import Call
 from chatvault.gateway.planning import Plan, PricedRoute
+from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.request_log import log_request
 from chatvault.store.writer import Store
 
@@ -55,7 +56,7 @@ class Books:
     def __init__(
         self,
         store: Store,
-        prices: PriceBook,
+        prices: PriceList,
         *,
         now_ms: Callable[[], int],
         clock: Callable[[], float],

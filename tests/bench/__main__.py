@@ -1,6 +1,7 @@
 """The benchmarks' one command: `python -m tests.bench [all|gateway|memory|startup|store|http-client]`."""
 
 import argparse
+import compileall
 import importlib
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from tests.bench.machine import circumstances, say_circumstances
 from tests.bench.options import Options
+from tests.bench.process import REPOSITORY
 from tests.bench.report import Report, say, talk
 
 BENCHES = {
@@ -29,6 +31,8 @@ def main() -> int:
     report = Report()
     with tempfile.TemporaryDirectory(prefix="chatvault-bench-", dir=arguments.folder) as folder:
         options = options_from(arguments, Path(folder))
+        # As an installation does: without it every start would compile every module.
+        compileall.compile_dir(REPOSITORY / "chatvault", quiet=1)
         found = circumstances(options)
         say_circumstances(found)
         started = time.monotonic()

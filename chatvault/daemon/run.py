@@ -20,7 +20,7 @@ from chatvault.daemon import logs, memory
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer, bind
-from chatvault.daemon.maintenance import keep_up
+from chatvault.daemon.maintenance import keep_up, watch_writer
 from chatvault.daemon.stop_signal import StopSignal
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
@@ -138,6 +138,7 @@ class Daemon:
         supervisor.supervised(server.keep_date, "date")
         supervisor.supervised(engine.catalog.keep_fresh, "model lists")
         supervisor.supervised(lambda: keep_up(self._store), "upkeep")
+        supervisor.essential(watch_writer(self._store), "database writer")
         self._announce(f"listening  {self._base_url(server)}")
 
         await _first(stop.told, supervisor.failed)
@@ -148,8 +149,9 @@ class Daemon:
             await server.abandon(seconds=_CUT_SECONDS)
         await supervisor.close()
         await engine.aclose()
-        await self._store.record("daemon.stopped", {"reason": stop.reason or "failure"})
-        await self._store.flush()
+        if self._store.is_alive:
+            await self._store.record("daemon.stopped", {"reason": stop.reason or "failure"})
+            await self._store.flush()
         await control_server.stop()
         return 1 if supervisor.cause is not None else 0
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from chatvault import __version__
+from chatvault.config.files import ensure_private_folder
 from chatvault.config.places import Places
 from chatvault.config.settings import Settings
 from chatvault.control.lock import WriterLock
@@ -69,7 +70,7 @@ def _serve(
 
     memory.raise_open_files_limit()
     for folder in (places.state_dir, places.run_dir):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ensure_private_folder(folder)
     with WriterLock.acquire(places.lock):
         listeners = bind(settings.server.host, settings.server.port)
         control = bind_control_socket(places.control_socket)

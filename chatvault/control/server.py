@@ -22,6 +22,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 
 _LONGEST_BODY = 1_000_000
+_TURNS_SECONDS = 0.01
 _STATUS = {2: 400, 3: 503, 4: 403, 5: 502, 6: 409}
 
 
@@ -139,6 +140,10 @@ class ControlServer:
         if self._server is None:
             self._listener.close()
             return
+        # A connection accepted just now becomes known in one of the loop's next turns; asyncio trips over it
+        # where the server is closed before.
+        asyncio.get_running_loop().remove_reader(self._listener)
+        await asyncio.sleep(_TURNS_SECONDS)
         self._server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
@@ -146,5 +151,4 @@ class ControlServer:
             await asyncio.wait(set(self._state.tasks), timeout=seconds)
         for connection in list(self._state.connections):
             connection.transport.abort()
-        # A transport tells its protocol of the end in the loop's next turn.
-        await asyncio.sleep(0)
+        await asyncio.sleep(_TURNS_SECONDS)

@@ -107,7 +107,10 @@ class Books:
             duration_ms=int((self._clock() - call.started) * 1000),
             upstream_request_id=progress.upstream_id,
         )
-        attempts = progress.attempts if len(progress.attempts) > 1 else ()
+        attempts = progress.attempts
+        if attempts and progress.has_begun:
+            # After failures, the route that did answer stands last.
+            attempts = [*attempts, Attempt(progress.at.route.name, error_code)]
         self._put(call, row, attempts, durable=not progress.plan.hold.is_local)
 
     def _usage_and_cost(

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 
 from chatvault.errors import StoreError
 from chatvault.store import faults
+from chatvault.store.entries import Head, read_head
 from chatvault.store.group import Group
-from chatvault.store.transaction import Head, Transaction, read_head
+from chatvault.store.transaction import Transaction
 from chatvault.store.waiting import (
     Change,
     Groupable,

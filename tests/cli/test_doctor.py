@@ -53,6 +53,15 @@ def test_a_file_others_can_read_fails_with_the_command_that_mends_it(chatvault: 
     assert "Doctor found 1 problem." in outcome.out
 
 
+def test_a_key_file_others_can_read_fails(chatvault: Program) -> None:
+    chatvault.write_settings("providers: {home: {kind: ollama, api_key: 'file:the.key'}}")
+    key = chatvault.places.config.parent / "the.key"
+    key.write_text("sk-0123456789abcdef")
+    key.chmod(0o640)
+
+    assert f"Fix: chmod 600 {key}" in chatvault.run("doctor").out
+
+
 def test_a_provider_that_does_not_answer_fails(chatvault: Program) -> None:
     chatvault.write_settings("providers: {home: {kind: ollama, base_url: 'http://127.0.0.1:1'}}")
 

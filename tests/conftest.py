@@ -43,6 +43,9 @@ def is_full() -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "seconds(n): may take up to n seconds instead of the usual limit")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background, as `nohup` and some CI do: what the tests start must hear Ctrl-C again.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -109,6 +109,7 @@ class TunnelSettings:
     host: str | None = setting(None, "The relay.")
     port: Port = setting(22, "The relay's SSH port.")
     user: str = setting("chatvault-relay", "The user on the relay.")
+    jump: tuple[str, ...] = setting((), "Hosts on the way to the relay: USER@HOST or USER@HOST:PORT.")
     remote_bind: str = setting("*", "Sent to sshd as it stands: * is IPv4 and IPv6.")
     remote_port: Port = setting(4000, "The port devices reach on the relay.")
     allow_plain_http: bool = setting(

@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from chatvault import __version__
 from chatvault.control.server import Handler
@@ -44,6 +44,7 @@ class ControlLoop:
         self._server = server
         self._supervisor = supervisor
         self._base_url = base_url
+        self.tunnel_status: Callable[[], JsonObject] = dict
         self._started_ms = now_ms()
         self._started = time.monotonic()
 
@@ -75,6 +76,7 @@ class ControlLoop:
             "memory_bytes": resident_bytes(),
             "ledger": {"queued_writes": self._store.queue_length},
             "audit_head": {"seq": seq, "hash": head.hex()},
+            "tunnel": self.tunnel_status(),
             "providers": [self._provider(name) for name in self._engine.providers],
             "troubles": dict(self._supervisor.troubles),
         }

@@ -67,6 +67,14 @@ def _bind_error(host: str, port: int, exc: OSError) -> ChatVaultError:
     )
 
 
+def _tell_via(app: Any, via: str) -> Any:
+    async def told(scope: Any, receive: Any, send: Any) -> None:
+        scope.setdefault("extensions", {})["chatvault.via"] = via
+        await app(scope, receive, send)
+
+    return told
+
+
 class HttpServer:
     """Serve an ASGI app on bound sockets."""
 
@@ -74,7 +82,12 @@ class HttpServer:
         self._listeners = listeners
         self._servers: list[asyncio.Server] = []
         self._state = ServerState()
-        self._config = Config(
+        self._app = app
+        self._config = self._config_for(app)
+        self.set_date()
+
+    def _config_for(self, app: Any) -> Config:
+        config = Config(
             app,
             lifespan="off",
             http="httptools",
@@ -85,8 +98,8 @@ class HttpServer:
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
-        self._config.load()
-        self.set_date()
+        config.load()
+        return config
 
     @property
     def connections(self) -> int:
@@ -112,10 +125,14 @@ class HttpServer:
         """Begin to accept."""
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
-            self._servers.append(await loop.create_server(self._protocol(), sock=listener))
+            self._servers.append(await loop.create_server(self.protocol_factory(via="local"), sock=listener))
 
-    def _protocol(self) -> Callable[[], asyncio.Protocol]:
-        return lambda: HttpToolsProtocol(config=self._config, server_state=self._state, app_state={})
+    def protocol_factory(self, *, via: str) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the protocol of one connection, over any transport: a socket, or a channel."""
+        config = self._config
+        if via != "local":
+            config = self._config_for(_tell_via(self._app, via))
+        return lambda: HttpToolsProtocol(config=config, server_state=self._state, app_state={})
 
     async def stop(self, *, drain_seconds: float, hurry: asyncio.Event) -> bool:
         """Stop accepting and let running answers end; return whether all did within `drain_seconds`.

@@ -7,6 +7,7 @@ Stop: no more accepted → running answers drain → the rest is cut and settled
 import asyncio
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer, bind
 from chatvault.daemon.stop_signal import StopSignal
 from chatvault.daemon.supervisor import Supervisor
+from chatvault.daemon.tunnel_task import TunnelTask
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
@@ -29,6 +31,7 @@ from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.lazy_api import LazyApi
 from chatvault.providers.base import ProviderSettings
 from chatvault.store.writer import Store
+from chatvault.tunnel.probe import Identity
 
 _log = logging.getLogger("chatvault.daemon")
 _CUT_SECONDS = 2.0
@@ -97,8 +100,13 @@ class Daemon:
             environ=self._environ,
             cache_dir=self._places.cache_dir,
         )
+        identity = Identity(secrets.token_bytes(32))
         gateway = build_gateway(
-            engine, doorkeeper, running, max_body_bytes=self._settings.server.max_body_bytes
+            engine,
+            doorkeeper,
+            running,
+            max_body_bytes=self._settings.server.max_body_bytes,
+            probe=identity.mark,
         )
         server = HttpServer(gateway, listeners)
         loop = ControlLoop(
@@ -110,7 +118,18 @@ class Daemon:
             supervisor=supervisor,
             base_url=self._base_url(server),
         )
-        control_server = ControlServer(ControlApp(loop.routes()), control, self._places.control_socket)
+        tunnel = TunnelTask(
+            self._settings,
+            self._places,
+            self._store,
+            make_protocol=server.protocol_factory(via="tunnel"),
+            context=lambda: None,
+            identity=identity,
+            spawn=supervisor.spawn,
+        )
+        loop.tunnel_status = tunnel.status
+        routes = {**loop.routes(), **tunnel.routes()}
+        control_server = ControlServer(ControlApp(routes), control, self._places.control_socket)
         await loop.reload_tokens()
         await self._store.record("daemon.started", {"version": __version__, "pid": os.getpid()})
         await server.start()
@@ -118,10 +137,12 @@ class Daemon:
         supervisor.supervised(heartbeat.run, "heartbeat")
         supervisor.supervised(server.keep_date, "date")
         supervisor.supervised(engine.catalog.keep_fresh, "model lists")
+        supervisor.supervised(tunnel.run, "tunnel")
         self._announce(f"listening  {self._base_url(server)}")
 
         await _first(stop.told, supervisor.failed)
         _log.info("stopping: %s", stop.reason or supervisor.cause)
+        tunnel.stop_accepting()
         drain_seconds = self._settings.server.drain_seconds
         if not await server.stop(drain_seconds=drain_seconds, hurry=stop.hurry):
             _log.warning("%d requests were still running and are cut", running.end_all())
@@ -140,7 +161,12 @@ class Daemon:
 
 
 def build_gateway(
-    engine: Engine, doorkeeper: Doorkeeper, running: RunningCalls, *, max_body_bytes: int
+    engine: Engine,
+    doorkeeper: Doorkeeper,
+    running: RunningCalls,
+    *,
+    max_body_bytes: int,
+    probe: Callable[[str], str | None] | None = None,
 ) -> Gateway:
     """Return the app that the HTTP server serves."""
     chat = ChatRoute(
@@ -160,7 +186,7 @@ def build_gateway(
             chat=chat, doorkeeper=doorkeeper, catalog=engine.catalog, now_ms=now_ms, version=__version__
         )
 
-    return Gateway(chat, LazyApi(build))
+    return Gateway(chat, LazyApi(build), probe=probe)
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -33,6 +33,8 @@ Scope = Mapping[str, Any]
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 CHAT_PATH = "/v1/chat/completions"
+# The outside check's own question; it tells nothing to whoever does not know the daemon's key.
+PROBE_PATH = "/.well-known/chatvault-probe/"
 _HEALTH = b'{"status":"ok"}'
 
 
@@ -109,9 +111,12 @@ class ChatRoute:
 class Gateway:
     """The outermost app. `api` is FastAPI's; it is asked for everything but the hot route and the probes."""
 
-    def __init__(self, chat: ChatRoute, api: AsgiApp) -> None:
+    def __init__(
+        self, chat: ChatRoute, api: AsgiApp, *, probe: Callable[[str], str | None] | None = None
+    ) -> None:
         self._chat = chat
         self._api = api
+        self._probe = probe
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -126,6 +131,8 @@ class Gateway:
             await self._chat(scope, receive, send)
         elif path == "/health" and method in ("GET", "HEAD"):
             await send_json(send, 200, _HEALTH, [])
+        elif path.startswith(PROBE_PATH) and self._probe and (mark := self._probe(path[len(PROBE_PATH) :])):
+            await send_json(send, 200, mark.encode(), [])
         else:
             await self._api({**scope, "path": path}, receive, send)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import ssl
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,6 @@ import asyncssh
 from chatvault.tunnel.channel import ChannelTransport
 from chatvault.tunnel.fair_link import FairLink
 from chatvault.tunnel.ssh_internals import cap_send_window
-from chatvault.tunnel.tls import server_side
 
 if TYPE_CHECKING:
     Session = asyncssh.SSHTCPSession[bytes]
@@ -23,7 +21,6 @@ _log = logging.getLogger("chatvault.tunnel")
 WINDOW_BYTES = 262_144
 _CHANNEL_BUFFER_BYTES = 32_768
 ProtocolFactory = Callable[[], asyncio.Protocol]
-TlsProvider = Callable[[], ssl.SSLContext | None]
 
 
 class Traffic:
@@ -63,14 +60,13 @@ class Traffic:
 class Doorway:
     """Accept the relay's forwarded connections.
 
-    `make_protocol` makes what serves one; `tls` gives the context of the moment, None to serve plain HTTP.
-    The address is the relay's word: good for limits and logs, never for permission.
+    `make_protocol` makes what serves one, TLS included; `local` is the public address and port. The device's
+    address is the relay's word: good for limits and logs, never for permission.
     """
 
     def __init__(
         self,
         make_protocol: ProtocolFactory,
-        tls: TlsProvider,
         traffic: Traffic,
         *,
         local: tuple[str, int],
@@ -78,7 +74,6 @@ class Doorway:
         max_per_address: int,
     ) -> None:
         self._make_protocol = make_protocol
-        self._tls = tls
         self.traffic = traffic
         self._local = local
         self._max_connections = max_connections
@@ -119,12 +114,8 @@ class Doorway:
         return transport
 
     def serve(self, transport: ChannelTransport) -> None:
-        """Put the protocol above a new transport, with TLS between them where there is a certificate."""
-        protocol: asyncio.BaseProtocol = self._make_protocol()
-        context = self._tls()
-        if context is not None:
-            assert isinstance(protocol, asyncio.Protocol)
-            protocol = server_side(asyncio.get_running_loop(), protocol, context)
+        """Put a protocol above a new transport."""
+        protocol = self._make_protocol()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import asyncssh
 
 from chatvault.core.backoff import TakeOvers, is_stable, pause_seconds
+from chatvault.tunnel.certificate import TlsProvider, presented_certificate
 from chatvault.tunnel.faults import Fault, LinkFault, explain
 from chatvault.tunnel.link import Link, Relay, connect
-from chatvault.tunnel.listener import Doorway, TlsProvider
+from chatvault.tunnel.listener import Doorway
 from chatvault.tunnel.probe import Identity, Outside, look_from_outside
 from chatvault.tunnel.status import Change, State, TunnelStatus
 from chatvault.tunnel.takeover import Parked
-from chatvault.tunnel.tls import presented_certificate
 from chatvault.tunnel.wake import watch_network, watch_sleep
 
 _ERRORS = (OSError, asyncssh.Error, LinkFault, ValueError)

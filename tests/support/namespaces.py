@@ -22,7 +22,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for networ
 
 
 class Machine:
-    """A network namespace, and with `has_files` a mount and a process namespace: its /etc and /var are its own."""
+    """A network namespace, and with `has_files` mounts and processes of its own too."""
 
     def __init__(self, name: str, *, has_files: bool = False) -> None:
         self.name = name
@@ -86,14 +86,16 @@ class Machine:
         return started
 
     def call(self, work: Callable[[], T]) -> T:
-        """Run `work` in a thread that stands in this machine's network: its sockets do too, wherever they go."""
+        """Run `work` in a thread that stands in this machine's network; so do the sockets it makes."""
         result: list[T] = []
         failure: list[BaseException] = []
 
         def inside() -> None:
             try:
                 with open(f"/proc/{self.pid}/ns/net") as namespace:
-                    assert _libc.setns(namespace.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+                    assert _libc.setns(namespace.fileno(), _CLONE_NEWNET) == 0, os.strerror(
+                        ctypes.get_errno()
+                    )
                 result.append(work())
             except BaseException as exc:
                 failure.append(exc)

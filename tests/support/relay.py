@@ -30,7 +30,9 @@ class RelayHost:
         self.folder = folder
         self.log_path = folder / "sshd.log"
         self._own_files()
-        machine.run("sh", "-c", "rm -f /etc/ssh/ssh_host_* /etc/ssh/sshd_config.d/*; mkdir -p /etc/ssh/sshd_config.d")
+        machine.run(
+            "sh", "-c", "rm -f /etc/ssh/ssh_host_* /etc/ssh/sshd_config.d/*; mkdir -p /etc/ssh/sshd_config.d"
+        )
         machine.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/etc/ssh/ssh_host_ed25519_key")
         self.write("/etc/ssh/sshd_config", _CONFIG)
         self.host_key = machine.run("cat", "/etc/ssh/ssh_host_ed25519_key.pub").strip()
@@ -38,20 +40,22 @@ class RelayHost:
     def _own_files(self) -> None:
         # tmpfs copies: nothing that is written on the relay reaches this machine.
         self.machine.run("mount", "--make-rprivate", "/")
-        for path in ("/etc", "/usr/local/libexec", "/root"):
+        for path in ("/etc",):
             self.machine.run(
                 "sh",
                 "-c",
-                f"mkdir -p {path} && d=$(mktemp -d /dev/shm/cvrelay.XXXXXX) && mount -t tmpfs none $d && "
+                f"d=$(mktemp -d /dev/shm/cvrelay.XXXXXX) && mount -t tmpfs none $d && "
                 f"cp -a {path}/. $d/ && mount --move $d {path} && rmdir $d",
             )
-        for path in ("/run", "/var/lib", "/home"):
+        for path in ("/run", "/var/lib", "/home", "/root", "/usr/local"):
             self.machine.run("mount", "-t", "tmpfs", "-o", "mode=755", "none", path)
         self.machine.run("sh", "-c", "mkdir -p /run/sshd && chmod 755 /run/sshd")
 
     def write(self, path: str, text: str, *, mode: str = "644") -> None:
         """Write a file on the relay."""
-        self.machine.run("sh", "-c", f"mkdir -p $(dirname {path}) && cat > {path} && chmod {mode} {path}", stdin=text)
+        self.machine.run(
+            "sh", "-c", f"mkdir -p $(dirname {path}) && cat > {path} && chmod {mode} {path}", stdin=text
+        )
 
     def read(self, path: str) -> str:
         """Read a file of the relay."""
@@ -88,7 +92,9 @@ class RelayHost:
         text = self.machine.run("ps", "-C", "sshd", "-o", "rss=", check=False)
         return max((int(each) for each in text.split() if each.isdigit()), default=0) * 1024
 
-    def allow_simply(self, public_key: str, *, options: str = 'restrict,port-forwarding,permitlisten="4000"') -> None:
+    def allow_simply(
+        self, public_key: str, *, options: str = 'restrict,port-forwarding,permitlisten="4000"'
+    ) -> None:
         """Let the tunnel's key in, as a person would by hand: a user and one line, no take-over."""
         self.machine.run(
             "sh",

@@ -23,6 +23,9 @@ COMMANDS = {
     "audit": Command("chatvault.cli.audit", "The audit chain: verify it, look at its end."),
     "models": Command("chatvault.cli.models", "The models that can be asked, and their prices."),
     "prices": Command("chatvault.cli.prices", "What models cost, and where the price comes from."),
+    "tunnel": Command(
+        "chatvault.cli.tunnel", "The reverse tunnel to the relay: up, down, status, setup, key."
+    ),
     "keys": Command("chatvault.cli.keys", "The providers' keys: set, list."),
     "config": Command("chatvault.cli.config", "The settings: check, show, path, reload."),
 }

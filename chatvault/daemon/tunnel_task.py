@@ -63,6 +63,7 @@ class TunnelTask:
         self._context = context
         self._started_ms = now_ms()
         self._was_up = False
+        self._told: str | None = None
         self._tunnel = self._build(places, make_protocol, identity)
 
     def _build(self, places: Places, make_protocol: ProtocolFactory, identity: Identity) -> "Tunnel | None":
@@ -179,16 +180,19 @@ class TunnelTask:
             if self._context() is None:
                 _log.warning("tunnel.allow_plain_http: access tokens and prompts cross the internet in clear")
             self._record("tunnel.up", {"ms_down": _ms(change.outage_seconds)})
-            self._was_up = True
+            self._was_up, self._told = True, None
             return
         if change.state == "failed":
             _log.error("tunnel failed: %s; %s", change.reason, change.hint or "chatvault doctor")
         elif change.state == "contended":
             _log.error("tunnel contended: %s; %s", change.reason, change.hint)
-        elif change.state == "backoff":
+        elif change.state == "backoff" and change.reason != self._told:
             _log.warning("tunnel down: %s", change.reason)
-        else:
-            _log.info("tunnel %s", change.state)
+        elif change.state == "off":
+            _log.info("tunnel off")
+        if change.reason is not None:
+            # An outage that lasts is told once, not at each of its hundred attempts.
+            self._told = change.reason
         if change.state != "connecting" and self._was_up:
             self._was_up = False
             self._record("tunnel.down", {"state": change.state, "reason": change.reason})

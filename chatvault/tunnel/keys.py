@@ -42,6 +42,12 @@ def public_half(ssh_dir: Path) -> str:
     return f"{words[0]} {words[1]} {_COMMENT}"
 
 
+def sample() -> str:
+    """Return a public key that belongs to nobody: for showing what a dry run would write."""
+    words = asyncssh.generate_private_key("ssh-ed25519").export_public_key("openssh").decode().split()
+    return f"{words[0]} {words[1]}"
+
+
 def fingerprint(public_line: str) -> str:
     """Return a public key's fingerprint, SHA256:…, as ssh-keygen shows it. Raises ChatVaultError."""
     try:

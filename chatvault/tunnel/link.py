@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -153,11 +154,11 @@ class Link:
 
         Raises TimeoutError after 3 s.
         """
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        # Not the loop's clock: uvloop's goes in whole milliseconds.
+        started = time.monotonic()
         async with asyncio.timeout(_PROOF_SECONDS):
             is_proof = await ssh_internals.prove_alive(self._connection)
-        return loop.time() - started if is_proof else None
+        return time.monotonic() - started if is_proof else None
 
     def stop_listening(self) -> None:
         """Take no more connections; those there are go on."""

@@ -13,7 +13,7 @@ from chatvault.tunnel import keys, known_hosts
 from tests.support.daemon import Daemon
 from tests.support.namespaces import Machine
 
-RELAY_HOST = "10.77.0.2"
+RELAY_HOST = "10.79.0.2"
 PUBLIC_HOST = "10.78.0.1"
 PUBLIC_HOST_V6 = "fd78::1"
 
@@ -67,7 +67,16 @@ class HomeDaemon(Daemon):
         self, *args: str, stdin: str | None = None, seconds: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on the daemon's machine."""
-        command = ["nsenter", "--target", str(self.machine.pid), "--net", "--", sys.executable, "-m", "chatvault"]
+        command = [
+            "nsenter",
+            "--target",
+            str(self.machine.pid),
+            "--net",
+            "--",
+            sys.executable,
+            "-m",
+            "chatvault",
+        ]
         return subprocess.run(
             [*command, *args],
             cwd=self.home,

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -134,22 +135,81 @@ def cable(one: Machine, other: Machine, names: tuple[str, str], net: str) -> Non
         machine.run("ip", "link", "set", name, "up")
 
 
-@contextmanager
-def machines() -> Iterator[tuple[Machine, Machine, Machine]]:
-    """Make home, a relay and a device: home — relay — device.
+class Wire:
+    """The machine between home and the relay; cut, it drops everything and tells nobody."""
 
-    The relay is 10.77.0.2 (fd77::2) from home and 10.78.0.1 (fd78::1) from the device, which is 10.78.0.2.
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.mend()
+
+    def cut(self) -> None:
+        """Drop every packet from here on, silently."""
+        self._forward("0")
+
+    def mend(self) -> None:
+        """Carry packets again."""
+        self._forward("1")
+
+    def _forward(self, value: str) -> None:
+        self._machine.run("sh", "-c", f"echo {value} > /proc/sys/net/ipv4/ip_forward")
+
+    def shape(self, rate: str) -> None:
+        """Let no more than `rate` leave for the relay."""
+        self._machine.run(
+            "tc",
+            "qdisc",
+            "replace",
+            "dev",
+            "wire1",
+            "root",
+            "tbf",
+            "rate",
+            rate,
+            "burst",
+            "16kb",
+            "limit",
+            "64kb",
+        )
+
+
+@dataclass(frozen=True)
+class Network:
+    """Four machines: home — wire — relay — device.
+
+    From home the relay is 10.79.0.2; its public side is 10.78.0.1 and fd78::1. The device is 10.78.0.2, fd78::2.
     """
+
+    home: Machine
+    wire: Wire
+    relay: Machine
+    device: Machine
+
+    def link_down(self) -> None:
+        """Take home's own network away."""
+        self.home.run("ip", "link", "set", "home0", "down")
+
+    def link_up(self) -> None:
+        """Give it back."""
+        self.home.run("ip", "link", "set", "home0", "up")
+        self.home.run("ip", "route", "replace", "default", "via", "10.77.0.2")
+
+
+@contextmanager
+def network() -> Iterator[Network]:
+    """Make the four machines, and end them with all that runs on them."""
     made: list[Machine] = []
     try:
-        for name, has_files in (("home", False), ("relay", True), ("device", False)):
-            made.append(Machine(name, has_files=has_files))
-        home, relay, device = made
-        cable(home, relay, ("home0", "relay0"), "77")
+        for name in ("home", "wire", "relay", "device"):
+            made.append(Machine(name, has_files=name in ("relay", "wire")))
+        home, between, relay, device = made
+        cable(home, between, ("home0", "wire0"), "77")
+        cable(between, relay, ("wire1", "relay0"), "79")
         cable(relay, device, ("relay1", "device0"), "78")
+        home.run("ip", "route", "add", "default", "via", "10.77.0.2")
+        relay.run("ip", "route", "add", "10.77.0.0/24", "via", "10.79.0.1")
         # Home reaches the relay's public side too: the outside check dials it.
-        home.run("ip", "route", "add", "10.78.0.0/24", "via", "10.77.0.2")
-        yield home, relay, device
+        between.run("ip", "route", "add", "10.78.0.0/24", "via", "10.79.0.2")
+        yield Network(home, Wire(between), relay, device)
     finally:
         for machine in reversed(made):
             machine.close()

@@ -1,6 +1,7 @@
 """A relay with a real sshd on a machine of its own, its /etc, /var and /usr/local apart from this one's."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -91,6 +92,27 @@ class RelayHost:
         """The resident memory of the largest sshd process."""
         text = self.machine.run("ps", "-C", "sshd", "-o", "rss=", check=False)
         return max((int(each) for each in text.split() if each.isdigit()), default=0) * 1024
+
+    def let_root_in(self, folder: Path) -> Path:
+        """Let root log in with a key of its own; return a folder with an `ssh` that uses it."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = folder / "admin_key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        self.machine.run(
+            "sh",
+            "-c",
+            "mkdir -p /root/.ssh && cat > /root/.ssh/authorized_keys",
+            stdin=key.with_suffix(".pub").read_text(),
+        )
+        hosts = folder / "admin_known_hosts"
+        hosts.write_text(f"10.79.0.2 {' '.join(self.host_key.split()[:2])}\n")
+        ssh = folder / "ssh"
+        ssh.write_text(
+            f"#!/bin/sh\nexec /usr/bin/ssh -F none -i {key} -o IdentitiesOnly=yes -o BatchMode=yes "
+            f'-o UserKnownHostsFile={hosts} -o GlobalKnownHostsFile=none "$@"\n'
+        )
+        ssh.chmod(0o755)
+        return folder
 
     def allow_simply(
         self, public_key: str, *, options: str = 'restrict,port-forwarding,permitlisten="4000"'

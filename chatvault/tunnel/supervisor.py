@@ -25,6 +25,8 @@ from chatvault.tunnel.wake import watch_network, watch_sleep
 
 _ERRORS = (OSError, asyncssh.Error, LinkFault, ValueError)
 _CONTENDED_SECONDS = 30.0
+_FLAP_SECONDS = 2.0
+_MOST_FLAPS = 5
 _ROUND_TRIP_EVERY = 15.0
 _OUTSIDE_FIRST = 1.0
 _OUTSIDE_EVERY = 300.0
@@ -78,7 +80,7 @@ class Tunnel:
         self._take_overs = TakeOvers()
         self._link: Link | None = None
         self._silence: Fault | None = None
-        self._is_contended = False
+        self._is_contended = self._is_lost_link = False
         self._state: State = "off"
         self._reason: str | None = None
         self._hint: str | None = None
@@ -204,6 +206,7 @@ class Tunnel:
             if link is not None:
                 link.abort()
             self._is_contended = isinstance(exc, Contended)
+            self._is_lost_link = False
             return explain(exc, relay=self._relay.name)
         except BaseException:
             if link is not None:
@@ -227,6 +230,7 @@ class Tunnel:
         finally:
             self._link, self._round_trip = None, None
             self._is_up.clear()
+        self._is_lost_link = self._tools.clock() - began >= _FLAP_SECONDS
         fault = self._silence or explain(link.end or ConnectionResetError("closed"), relay=self._relay.name)
         link.release(self._parked if fault.kind == "silent" else None)
         if is_stable(self._tools.clock() - began):
@@ -244,8 +248,10 @@ class Tunnel:
         if self._is_contended:
             pause = _CONTENDED_SECONDS * (0.7 + 0.3 * self._tools.chance())
         else:
+            # A link that stood is replaced at once, unless it has gone again and again.
+            attempt = 0 if self._is_lost_link and self._attempt < _MOST_FLAPS else max(1, self._attempt)
             pause = pause_seconds(
-                fault.kind, self._attempt, outage_seconds=now - self._lost_at, chance=self._tools.chance()
+                fault.kind, attempt, outage_seconds=now - self._lost_at, chance=self._tools.chance()
             )
         self._attempt += 1
         self._retry_at = now + pause

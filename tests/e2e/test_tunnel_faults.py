@@ -1,6 +1,6 @@
 """What goes wrong between home and the relay, how soon it is noticed, and how soon it is over.
 
-The times are figures, printed as they are met; what is asserted is what ChatVault promises, with room to spare.
+The times are figures, printed as they are met; what is asserted is ChatVault's promise, with room to spare.
 """
 
 import os
@@ -64,7 +64,7 @@ def knocking(there: World) -> Iterator[None]:
 
 
 def _outage(there: World, daemon: HomeDaemon, seconds: float, tell: Tell) -> tuple[float | None, float]:
-    """Cut the wire for so long; return when the loss was noticed, and how long after the mending we were back."""
+    """Cut the wire for so long; return when that was noticed, and how long after the mending we were back."""
     links = daemon.tunnel()["reconnects"]
     began = time.monotonic()
     there.net.wire.cut()
@@ -84,15 +84,15 @@ def _outage(there: World, daemon: HomeDaemon, seconds: float, tell: Tell) -> tup
     back = time.monotonic() - mended
     is_new = daemon.tunnel()["reconnects"] > links
     shown = "not lost" if noticed is None else f"noticed after {noticed:.1f} s"
-    tell(
-        f"{seconds:.0f} s without packets: {shown}, served {back:.2f} s after, {'new' if is_new else 'same'} link"
-    )
+    which = "new" if is_new else "same"
+    tell(f"{seconds:.0f} s without packets: {shown}, served {back:.2f} s after, {which} link")
     return noticed, back
 
 
 def test_a_killed_session_is_replaced_at_once(there: World, tell: Tell) -> None:
     with there.daemon() as daemon:
         for _ in range(3):
+            time.sleep(2.1)
             links = daemon.tunnel()["reconnects"]
             killed = time.monotonic()
             there.relay.kill_sessions()
@@ -101,7 +101,6 @@ def test_a_killed_session_is_replaced_at_once(there: World, tell: Tell) -> None:
             there.wait_until_served(seconds=5)
             tell(f"up {back:.3f} s after the kill began")
             assert back < 0.2 + _SLACK_SECONDS
-            time.sleep(0.5)
 
 
 def test_an_sshd_that_was_away_is_found_again(there: World, tell: Tell) -> None:
@@ -193,9 +192,9 @@ def test_a_server_that_says_nothing_is_given_up(there: World, tell: Tell) -> Non
         there.relay.wait_for_port(22)
         try:
             daemon.start()
-            waited = daemon.wait_for("backoff")
+            waited = until(lambda: daemon.tunnel()["last_error"], seconds=30, what="given up")
             tell(f"no banner: given up after {waited:.1f} s")
-            assert "does not answer" in daemon.tunnel()["reason"]
+            assert "does not answer" in daemon.tunnel()["last_error"]
             assert 9 < waited < 11 + _SLACK_SECONDS
         finally:
             there.net.relay.run("pkill", "-KILL", "-x", "perl")

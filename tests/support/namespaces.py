@@ -176,7 +176,7 @@ class Wire:
 class Network:
     """Four machines: home — wire — relay — device.
 
-    From home the relay is 10.79.0.2; its public side is 10.78.0.1 and fd78::1. The device is 10.78.0.2, fd78::2.
+    From home the relay is 10.79.0.2; its public side is 10.78.0.1, fd78::1. The device: 10.78.0.2, fd78::2.
     """
 
     home: Machine

@@ -110,16 +110,15 @@ class Context:
     def zone(self, name: str | None = None) -> ZoneInfo:
         """Return the zone `name`, else the settings', else this machine's. Raises UsageError."""
         from chatvault.config import scalars
-        from chatvault.config.load import load_usage
         from chatvault.config.local_zone import local_zone
+        from chatvault.config.report_zone import report_zone
 
-        if name is not None and name != "local":
-            try:
-                return scalars.zone(name)
-            except ValueError as exc:
-                raise UsageError(str(exc), hint="--tz Europe/Berlin") from exc
-        chosen = "local" if name == "local" else load_usage(self.places.config).timezone
-        return local_zone(self.environ) if chosen == "local" else chosen
+        if name is None:
+            return report_zone(self.places.config, self.environ)
+        try:
+            return local_zone(self.environ) if name == "local" else scalars.zone(name)
+        except ValueError as exc:
+            raise UsageError(str(exc), hint="--tz Europe/Berlin") from exc
 
     def now_ms(self) -> int:
         """Return the time, in epoch milliseconds."""

@@ -22,6 +22,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 
 _LONGEST_BODY = 1_000_000
+_TURNS_SECONDS = 0.01
 _STATUS = {2: 400, 3: 503, 4: 403, 5: 502, 6: 409}
 
 
@@ -139,10 +140,15 @@ class ControlServer:
         if self._server is None:
             self._listener.close()
             return
+        # A connection accepted just now becomes known in one of the loop's next turns; asyncio trips over it
+        # where the server is closed before.
+        asyncio.get_running_loop().remove_reader(self._listener)
+        await asyncio.sleep(_TURNS_SECONDS)
         self._server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
         if self._state.tasks:
             await asyncio.wait(set(self._state.tasks), timeout=seconds)
         for connection in list(self._state.connections):
-            connection.shutdown()
+            connection.transport.abort()
+        await asyncio.sleep(_TURNS_SECONDS)

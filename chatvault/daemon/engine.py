@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from chatvault.config.settings import PriceOverride, Settings
-from chatvault.core.pricing import Override, PriceBook, RateCard, override
+from chatvault.config.prices import price_overrides
+from chatvault.config.settings import Settings
+from chatvault.core.pricing import PriceBook, RateCard
 from chatvault.core.routing import Route, parse_route
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.books import Books
@@ -14,8 +15,9 @@ from chatvault.gateway.catalog import Catalog
 from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.places import Places
 from chatvault.gateway.planning import Planner
+from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.relay import Relay
-from chatvault.providers import registry
+from chatvault.providers import litellm_door, registry
 from chatvault.providers.base import Provider, ProviderSettings, Resources
 from chatvault.store.writer import Store
 
@@ -61,16 +63,17 @@ def build_engine(
         name: Places(name, limit=entry.settings.max_concurrency, queue_seconds=entry.settings.queue_seconds)
         for name, entry in settings.providers.items()
     }
-    prices = PriceBook([_override(override) for override in settings.prices.overrides], None)
+    prices = PriceBook(price_overrides(settings.prices), litellm_door.fallback_price)
     catalog = Catalog(providers, _aliases(settings, providers), clock=time.monotonic)
-    books = Books(store, prices, now_ms=now_ms, clock=time.monotonic)
 
     def remember_card(card: RateCard) -> None:
         store.remember_rate_card(
             card.id, card.canonical_json(), provider=card.provider, model=card.model, source=card.source
         )
 
-    planner = Planner(providers=providers, prices=prices, remember_card=remember_card)
+    price_list = PriceList(prices, remember_card)
+    books = Books(store, price_list, now_ms=now_ms, clock=time.monotonic)
+    planner = Planner(providers, price_list)
     relay = Relay(
         catalog=catalog,
         planner=planner,
@@ -80,21 +83,6 @@ def build_engine(
         clock=time.monotonic,
     )
     return Engine(providers, places, catalog, prices, books, relay)
-
-
-def _override(setting: PriceOverride) -> Override:
-    per_mtok = setting.per_mtok
-    return override(
-        setting.model,
-        input=per_mtok.input,
-        output=per_mtok.output,
-        cache_read=per_mtok.cache_read,
-        cache_write_5m=per_mtok.cache_write_5m,
-        cache_write_1h=per_mtok.cache_write_1h,
-        from_day=setting.from_,
-        until_day=setting.to,
-        note=setting.note or "",
-    )
 
 
 def _aliases(

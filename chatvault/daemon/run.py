@@ -13,14 +13,16 @@ import time
 from collections.abc import Callable, Mapping
 
 from chatvault import __version__
+from chatvault.config.files import ensure_private_folder
 from chatvault.config.places import Places
 from chatvault.config.settings import Settings
 from chatvault.control.lock import WriterLock
 from chatvault.control.server import ControlApp, ControlServer, bind_control_socket
-from chatvault.daemon import memory
+from chatvault.daemon import logs, memory
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer, bind
+from chatvault.daemon.maintenance import keep_up, watch_writer
 from chatvault.daemon.stop_signal import StopSignal
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.daemon.tunnel_task import TunnelTask
@@ -49,11 +51,29 @@ def serve(
     `announce` is given the lines that people at a terminal see. Raises AlreadyRunning, StoreError,
     ConfigError, and ChatVaultError for a port that is taken.
     """
+    log = logs.set_up(
+        level=settings.log.level,
+        format=settings.log.format,
+        journal_stream=environ.get("JOURNAL_STREAM"),
+    )
+    try:
+        return _serve(settings, places, environ=environ, announce=announce)
+    finally:
+        log.close()
+
+
+def _serve(
+    settings: Settings[ProviderSettings],
+    places: Places,
+    *,
+    environ: Mapping[str, str],
+    announce: Callable[[str], None],
+) -> int:
     import uvloop
 
     memory.raise_open_files_limit()
     for folder in (places.state_dir, places.run_dir):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ensure_private_folder(folder)
     with WriterLock.acquire(places.lock):
         listeners = bind(settings.server.host, settings.server.port)
         control = bind_control_socket(places.control_socket)
@@ -138,6 +158,8 @@ class Daemon:
         supervisor.supervised(server.keep_date, "date")
         supervisor.supervised(engine.catalog.keep_fresh, "model lists")
         supervisor.supervised(tunnel.run, "tunnel")
+        supervisor.supervised(lambda: keep_up(self._store), "upkeep")
+        supervisor.essential(watch_writer(self._store), "database writer")
         self._announce(f"listening  {self._base_url(server)}")
 
         await _first(stop.told, supervisor.failed)
@@ -149,8 +171,9 @@ class Daemon:
             await server.abandon(seconds=_CUT_SECONDS)
         await supervisor.close()
         await engine.aclose()
-        await self._store.record("daemon.stopped", {"reason": stop.reason or "failure"})
-        await self._store.flush()
+        if self._store.is_alive:
+            await self._store.record("daemon.stopped", {"reason": stop.reason or "failure"})
+            await self._store.flush()
         await control_server.stop()
         return 1 if supervisor.cause is not None else 0
 

@@ -16,11 +16,12 @@ from chatvault.core.ledger import (
     settled,
 )
 from chatvault.core.metering import Meter
-from chatvault.core.pricing import PriceBook, cost
+from chatvault.core.pricing import cost
 from chatvault.core.usage import NO_USAGE, Usage
 from chatvault.gateway.auth import PROBE_ID
 from chatvault.gateway.call import Call
 from chatvault.gateway.planning import Plan, PricedRoute
+from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.request_log import log_request
 from chatvault.store.writer import Store
 
@@ -55,7 +56,7 @@ class Books:
     def __init__(
         self,
         store: Store,
-        prices: PriceBook,
+        prices: PriceList,
         *,
         now_ms: Callable[[], int],
         clock: Callable[[], float],
@@ -106,7 +107,10 @@ class Books:
             duration_ms=int((self._clock() - call.started) * 1000),
             upstream_request_id=progress.upstream_id,
         )
-        attempts = progress.attempts if len(progress.attempts) > 1 else ()
+        attempts = progress.attempts
+        if attempts and progress.has_begun:
+            # After failures, the route that did answer stands last.
+            attempts = [*attempts, Attempt(progress.at.route.name, error_code)]
         self._put(call, row, attempts, durable=not progress.plan.hold.is_local)
 
     def _usage_and_cost(

@@ -1,16 +1,17 @@
 """What a request may cost at most: its routes, each with its price, and the hold that covers the dearest."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chatvault.core.chat import ChatRequest
+from chatvault.core.chat import CacheTtl, ChatRequest
 from chatvault.core.estimate import input_bound
 from chatvault.core.ledger import Hold
 from chatvault.core.model_limits import limits
-from chatvault.core.pricing import PriceBook, RateCard, ceiling
+from chatvault.core.pricing import RateCard, ceiling
 from chatvault.core.routing import Route
 from chatvault.errors import RequestError
 from chatvault.gateway.call import Call
+from chatvault.gateway.price_list import PriceList
 from chatvault.providers.base import Provider
 
 # What a model may produce when neither the request, nor the provider, nor the table of limits says so.
@@ -38,17 +39,9 @@ class Plan:
 class Planner:
     """Price the routes of a request."""
 
-    def __init__(
-        self,
-        *,
-        providers: Mapping[str, Provider],
-        prices: PriceBook,
-        remember_card: Callable[[RateCard], None],
-    ) -> None:
+    def __init__(self, providers: Mapping[str, Provider], prices: PriceList) -> None:
         self._providers = providers
         self._prices = prices
-        self._remember_card = remember_card
-        self._remembered: set[str] = set()
 
     def plan(self, call: Call, request: ChatRequest, routes: Sequence[Route]) -> Plan:
         """Return the plan for a request that `routes` may answer. Raises RequestError (400)."""
@@ -69,14 +62,17 @@ class Planner:
         card = self._prices.find(route.provider, provider.kind, route.model, at_ms=now_ms)
         if card is None:
             return PricedRoute(route, provider, None, None)
-        if card.id not in self._remembered:
-            self._remember_card(card)
-            self._remembered.add(card.id)
         output = provider.output_limit(request, route.model)
         if output is None:
             known = limits(provider.kind, route.model)
             output = (known.max_output_tokens if known is not None else None) or _UNKNOWN_MODELS_OUTPUT
-        most = ceiling(card, input_tokens=input_bound(request), output_tokens=output, started_ms=now_ms)
+        most = ceiling(
+            card,
+            input_tokens=input_bound(request),
+            output_tokens=output,
+            started_ms=now_ms,
+            longest_cache=_longest_cache(request),
+        )
         return PricedRoute(route, provider, card, most)
 
 
@@ -107,6 +103,16 @@ def _hold(call: Call, request: ChatRequest, routes: tuple[PricedRoute, ...]) -> 
         all(priced.route.is_local for priced in routes),
         dearest.card.id if dearest.card is not None else None,
     )
+
+
+def _longest_cache(request: ChatRequest) -> CacheTtl | None:
+    """Return the longest prompt cache that the request asks to be written, None where it asks for none."""
+    marks: set[CacheTtl | None] = {tool.cache for tool in request.tools}
+    for message in request.messages:
+        marks.add(message.cache)
+        if message.content is not None and not isinstance(message.content, str):
+            marks.update(part.cache for part in message.content)
+    return "1h" if "1h" in marks else "5m" if "5m" in marks else None
 
 
 def _has_remote_image(request: ChatRequest) -> bool:

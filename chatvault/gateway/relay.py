@@ -172,7 +172,9 @@ class Relay:
         assert request is not None
         progress.was_sent = True
         if not request.stream:
-            return Begun(await priced.provider.complete(request, priced.route.model), None, b"")
+            completion = await priced.provider.complete(request, priced.route.model)
+            progress.has_begun = True
+            return Begun(completion, None, b"")
         stream = await priced.provider.stream(request, priced.route.model)
         try:
             progress.meter = stream.meter

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 
 from chatvault.errors import StoreError
 from chatvault.store import faults
+from chatvault.store.entries import Head, read_head
 from chatvault.store.group import Group
-from chatvault.store.transaction import Head, Transaction, read_head
+from chatvault.store.transaction import Transaction
 from chatvault.store.waiting import (
     Change,
     Groupable,
@@ -46,6 +47,8 @@ class GroupCommit:
         self._now_ms = now_ms
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._kept: list[Groupable] = []
+        self._in_hand: list[Item] = []
+        self._unwritten = 0
         self._failures = 0
         self._stop: Stop | None = None
         self._is_full_sync: bool | None = None
@@ -69,7 +72,7 @@ class GroupCommit:
     @property
     def queue_length(self) -> int:
         """How many things wait to be written, those that were tried and failed included."""
-        return self._queue.qsize() + len(self._kept)
+        return self._queue.qsize() + self._unwritten
 
     def put(self, item: Item) -> None:
         """Queue `item`. Raises StoreError when the thread has ended."""
@@ -92,7 +95,10 @@ class GroupCommit:
     def _run(self) -> None:
         try:
             while self._stop is None or self._kept:
-                self._serve(self._gather())
+                self._in_hand = self._gather()
+                self._unwritten = len(self._in_hand)
+                self._serve(self._in_hand)
+                self._in_hand = []
                 if self._stop is not None and self._kept and time.monotonic() > self._stop.deadline:
                     _log.critical(
                         "%d entries could not be written before the end; requests among them will be settled "
@@ -104,7 +110,6 @@ class GroupCommit:
             # A defect of ours. The thread must not vanish while requests wait for it.
             _log.critical("the database writer failed", exc_info=True)
             self.problem = "the database writer failed: see the log"
-            raise
         finally:
             self._has_ended = True
             self._turn_all_away()
@@ -134,6 +139,7 @@ class GroupCommit:
                 self._change(item)
             elif isinstance(item, Stop):
                 self._stop = item
+                self._unwritten -= 1
             else:
                 group.append(item)
         self._commit(group)
@@ -156,6 +162,7 @@ class GroupCommit:
             self._postpone(items, error)
         else:
             self._is_well()
+            self._unwritten -= len(items)
             tell(items)
 
     def _write(self, items: Sequence[Groupable]) -> None:
@@ -175,9 +182,11 @@ class GroupCommit:
         except BaseException as error:
             # As in any future, whoever asked for the change gets its error, whatever it is.
             self._roll_back()
+            self._unwritten -= 1
             change.fail(self._told(error))
         else:
             self._is_well()
+            self._unwritten -= 1
             change.succeed()
 
     def _begin(self, *, is_durable: bool) -> Transaction:
@@ -218,14 +227,16 @@ class GroupCommit:
             _log.error("%s", faults.store_error(error).message)
         self._failures += 1
         self._note(error)
-        self._kept += [item for item in items if isinstance(item, Settlement | NewCard | Mark)]
-        tell(
-            [item for item in items if isinstance(item, NewHold | Record)], lambda: faults.store_error(error)
-        )
+        kept = [item for item in items if isinstance(item, Settlement | NewCard | Mark)]
+        self._kept += kept
+        self._unwritten -= len(items) - len(kept)
+        turned_away = [item for item in items if isinstance(item, NewHold | Record)]
+        tell(turned_away, lambda: faults.store_error(error))
 
     def _turn_away(self, item: Groupable, error: BaseException) -> None:
         """Give up one thing that can never be written as it is; the rest of its group goes on."""
         self.defects += 1
+        self._unwritten -= 1
         if isinstance(item, Settlement):
             what = "was settled already" if self._is_settled(item.row.id) else f"can't be settled: {error!r}"
             _log.error("request %s %s; a ledger row was turned away", item.row.id, what)
@@ -241,15 +252,14 @@ class GroupCommit:
         return StoreError(self.problem or "the database is closed", hint="chatvault serve")
 
     def _turn_all_away(self) -> None:
-        left: list[Groupable] = self._kept
-        self._kept = []
+        left: list[Item] = [*self._kept, *self._in_hand]
+        self._kept, self._in_hand = [], []
         try:
             while True:
-                item = self._queue.get_nowait()
-                if isinstance(item, Change):
-                    item.fail(self._ended_error())
-                elif not isinstance(item, Stop):
-                    left.append(item)
+                left.append(self._queue.get_nowait())
         except queue.Empty:
             pass
-        tell(left, self._ended_error)
+        for item in left:
+            if isinstance(item, Change):
+                item.fail(self._ended_error())
+        tell([item for item in left if not isinstance(item, Change | Stop)], self._ended_error)

@@ -11,7 +11,7 @@ import struct
 import msgspec
 
 from chatvault.core.chain import DOMAIN, GENESIS
-from chatvault.store import bodies
+from chatvault.store.entries import REFUSED, SETTLED
 from chatvault.store.migrations import MIGRATIONS
 from chatvault.store.reader import Reader
 from chatvault.store.verdict import Findings, Verdict
@@ -21,7 +21,7 @@ _ENTRIES = """SELECT seq, ts_ms, kind, request_id, token_id, CAST(body AS BLOB),
     FROM audit ORDER BY seq"""
 _TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
 
-_REQUESTS = (bodies.SETTLED, bodies.REFUSED)
+_REQUESTS = (SETTLED, REFUSED)
 
 
 class _Ids(msgspec.Struct, gc=False):

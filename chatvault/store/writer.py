@@ -10,10 +10,11 @@ from chatvault.core.chain import Json
 from chatvault.core.ledger import Attempt, Hold, LedgerRow
 from chatvault.store import request_ids
 from chatvault.store.database import open_database
+from chatvault.store.entries import Head
 from chatvault.store.group_commit import GroupCommit
 from chatvault.store.recovery import settle_open_holds
 from chatvault.store.rows import hold_values
-from chatvault.store.transaction import Head, Transaction
+from chatvault.store.transaction import Transaction
 from chatvault.store.waiting import Change, Mark, NewCard, NewHold, Record, Settlement
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ SPACED = Shape(chunks=100, delay_us=2000)
 MIXED = Scenario("16 streams", 16, SPACED, is_stream=True)
 WHOLE = Scenario("16 connections", 16)
 MODELS = (SPACED.model, WHOLE.shape.model)
-LITELLM_SECONDS = 8.0
+LITELLM_SECONDS = 6.0
 
 
 def run(options: Options, report: Report) -> None:
@@ -33,7 +33,7 @@ def run(options: Options, report: Report) -> None:
 def starts(mock: Target, *, options: Options, report: Report) -> None:
     """Show the time from a process's start to its first 200."""
     talk("startup: first answers")
-    count = 2 if options.is_quick else 5
+    count = 2 if options.is_quick else 3
     bare: list[float] = []
     lean: list[float] = []
     heavy: list[float] = []
@@ -90,7 +90,7 @@ def commands(options: Options, report: Report) -> None:
     }
     times: dict[str, list[float]] = {name: [] for name in shown}
     failed: dict[str, str] = {}
-    for _ in range(5 if options.is_quick else 15):
+    for _ in range(3 if options.is_quick else 7):
         for name, words in shown.items():
             started = time.perf_counter()
             done = subprocess.run(
@@ -110,7 +110,7 @@ def commands(options: Options, report: Report) -> None:
 def stalls(mock: Target, *, options: Options, report: Report) -> None:
     """Show how late /health ever answered: idle, under load, and while litellm is imported."""
     talk("startup: stalls of the loop")
-    seconds = 1.0 if options.is_quick else 3.0
+    seconds = 1.0 if options.is_quick else 2.0
     found: list[tuple[str, Answers]] = []
     with ExitStack() as stack:
         port = free_port()

@@ -67,8 +67,12 @@ def settings(
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return the environment of a ChatVault that lives in `home` alone."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHATVAULT")}
+    """Return the environment of a ChatVault that lives in `home` alone, and whose modules are compiled."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("CHATVAULT") and name != "PYTHONDONTWRITEBYTECODE"
+    }
     path = os.pathsep.join(filter(None, (str(REPOSITORY), kept.get("PYTHONPATH", ""))))
     return {**kept, "CHATVAULT_HOME": str(home), "PYTHONPATH": path}
 

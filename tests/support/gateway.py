@@ -24,6 +24,7 @@ from chatvault.gateway.catalog import Catalog
 from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.places import Places
 from chatvault.gateway.planning import Planner
+from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.relay import Relay
 from chatvault.providers.base import Completion, Finding, ModelInfo
 from chatvault.store.writer import Store
@@ -210,10 +211,11 @@ async def inside(
             card.id, card.canonical_json(), provider=card.provider, model=card.model, source=card.source
         )
 
+    price_list = PriceList(book, remember)
     relay = Relay(
         catalog=Catalog(by_name, aliases or {}, clock=time.monotonic),
-        planner=Planner(providers=by_name, prices=book, remember_card=remember),
-        books=Books(store, book, now_ms=now_ms, clock=time.monotonic),
+        planner=Planner(by_name, price_list),
+        books=Books(store, price_list, now_ms=now_ms, clock=time.monotonic),
         places=places,
         heartbeat=heartbeat,
         clock=time.monotonic,

@@ -20,6 +20,7 @@ from chatvault.daemon import memory
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer, bind
+from chatvault.daemon.public_side import build_guard
 from chatvault.daemon.stop_signal import StopSignal
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
@@ -100,7 +101,8 @@ class Daemon:
         gateway = build_gateway(
             engine, doorkeeper, running, max_body_bytes=self._settings.server.max_body_bytes
         )
-        server = HttpServer(gateway, listeners)
+        guard = build_guard(self._settings)
+        server = HttpServer(gateway, listeners, guard=guard)
         loop = ControlLoop(
             engine=engine,
             store=self._store,
@@ -116,6 +118,7 @@ class Daemon:
         await server.start()
         await control_server.start()
         supervisor.supervised(heartbeat.run, "heartbeat")
+        supervisor.supervised(guard.run, "guard")
         supervisor.supervised(server.keep_date, "date")
         supervisor.supervised(engine.catalog.keep_fresh, "model lists")
         self._announce(f"listening  {self._base_url(server)}")

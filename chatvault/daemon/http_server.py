@@ -17,6 +17,8 @@ from chatvault.errors import ChatVaultError, NotPermitted
 from chatvault.gateway.guard import Guard, GuardLimits
 from chatvault.gateway.guarded import Guarded
 from chatvault.gateway.hosts import Hosts
+from chatvault.gateway.tls import Certificates
+from chatvault.gateway.tls_door import TlsDoor
 
 _BACKLOG = 2048
 # Clients keep connections for a minute or so; the side that closes first decides who meets the race.
@@ -72,7 +74,15 @@ def _bind_error(host: str, port: int, exc: OSError) -> ChatVaultError:
 class HttpServer:
     """Serve an ASGI app on bound sockets, behind the guard."""
 
-    def __init__(self, app: Any, listeners: list[socket.socket], *, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        app: Any,
+        listeners: list[socket.socket],
+        *,
+        guard: Guard | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
+        self._certificates = certificates
         self._guard = Guard(GuardLimits(), Hosts()) if guard is None else guard
         self._listeners = listeners
         self._servers: list[asyncio.Server] = []
@@ -90,6 +100,11 @@ class HttpServer:
         )
         self._config.load()
         self.set_date()
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether HTTPS is what is served."""
+        return self._certificates is not None
 
     @property
     def connections(self) -> int:
@@ -122,8 +137,16 @@ class HttpServer:
         """Return what makes the protocol of one connection.
 
         It takes any asyncio.Transport: a socket's, or a tunnel's channel, whose `peername` is the device.
+        With certificates it is TLS that is spoken there.
         """
-        return lambda: Guarded(self._config, self._state, self._guard, via=via)
+        guard, certificates = self._guard, self._certificates
+        if certificates is None:
+            return lambda: Guarded(self._config, self._state, guard, via=via)
+
+        def inside() -> asyncio.Protocol:
+            return Guarded(self._config, self._state, guard, via=via, is_counted=False)
+
+        return lambda: TlsDoor(guard, certificates, inside, via=via)
 
     async def stop(self, *, drain_seconds: float, hurry: asyncio.Event) -> bool:
         """Stop accepting and let running answers end; return whether all did within `drain_seconds`.

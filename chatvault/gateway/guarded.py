@@ -73,7 +73,7 @@ class Guarded(HttpToolsProtocol):
         transport = cast(asyncio.Transport, transport)
         guard = self._guard
         if self._is_counted:
-            reason = guard.enter(self, _address(transport), via=self._via)
+            reason = guard.enter(self, address_of(transport), via=self._via)
             if reason is not None:
                 turn_away(transport, reason)
                 return
@@ -301,6 +301,7 @@ def turn_away(transport: asyncio.Transport, reason: TooMany) -> None:
     transport.close()
 
 
-def _address(transport: asyncio.BaseTransport) -> str:
+def address_of(transport: asyncio.BaseTransport) -> str:
+    """Return the address on a transport's other side, "" where there is none."""
     peer = transport.get_extra_info("peername")
     return str(peer[0]) if isinstance(peer, tuple | list) and peer else ""

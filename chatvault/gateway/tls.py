@@ -63,8 +63,14 @@ class Certificates:
 
     async def keep_fresh(self) -> None:
         """Look at the files every 2 s for as long as the daemon runs."""
+        before = self._signature
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
+            now = self._look()
+            if now != before:
+                # Of two files one is written first: they are read when they have come to rest.
+                before = now
+                continue
             try:
                 if self.refresh():
                     _log.info("new certificate, valid until %s", self.facts.not_after.date())

@@ -143,7 +143,7 @@ class HttpServer:
         if certificates is None:
             return lambda: Guarded(self._config, self._state, guard, via=via)
 
-        def inside() -> asyncio.Protocol:
+        def inside() -> Guarded:
             return Guarded(self._config, self._state, guard, via=via, is_counted=False)
 
         return lambda: TlsDoor(guard, certificates, inside, via=via)

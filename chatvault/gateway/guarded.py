@@ -64,6 +64,8 @@ class Guarded(HttpToolsProtocol):
         self._stalled_since: int | None = None
         self._closing_since: int | None = None
         self._answer: bytes | None = None
+        self._is_offer_with_body = False
+        self._offer_line = b""
 
     # --- the connection
 
@@ -90,6 +92,11 @@ class Guarded(HttpToolsProtocol):
         if self._is_in:
             self._unset_keepalive_if_required()
             super().connection_lost(exc)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the layer below has made its connection."""
+        return self._is_in
 
     def check(self, tick: int) -> None:
         """End it if it keeps us waiting: called once a tick."""
@@ -154,10 +161,7 @@ class Guarded(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # Another protocol was offered (Java's client does, with every first request): it is not taken.
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self.data_received(rest)
+            self._pass_over_upgrade(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError:
             self._end(self._answer or refusal(400, "invalid_http", "That is not HTTP/1.1 as it is written."))
@@ -169,6 +173,24 @@ class Guarded(HttpToolsProtocol):
                 self._end(self._head_too_large())
         elif phase is _BODY:
             self._look_at_body(len(data), self._body_bytes != body_bytes)
+
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1 where another protocol was offered: Java's client does so, with its body behind.
+
+        The parser takes such a body for the other protocol, so it is shown the request without the offer.
+        """
+        if self._is_offer_with_body:
+            self._is_offer_with_body = False
+            head = [self._offer_line]
+            for name, value in self.headers:
+                if name == b"connection":
+                    value = b"close" if b"close" in value.lower() else b"keep-alive"
+                if name not in (b"upgrade", b"http2-settings"):
+                    head.append(b"%b: %b" % (name, value))
+            self.parser = httptools.HttpRequestParser(self)
+            rest = b"\r\n".join([*head, b"", rest])
+        if rest:
+            self.data_received(rest)
 
     def _look_at_body(self, read_bytes: int, has_grown: bool) -> None:
         """Bound a body that did not come in one piece with its head."""
@@ -194,6 +216,10 @@ class Guarded(HttpToolsProtocol):
             self._raise(self._head_too_large())
         if len(self.pipeline) >= guard.limits.max_pipelined:
             self._raise(refusal(429, "rate_limit_exceeded", "Too many requests wait on this connection."))
+        if self.parser.should_upgrade() and (b"content-length" in found or b"transfer-encoding" in found):
+            self._is_offer_with_body = True
+            self._offer_line = b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)
+            return
         self._phase = _BODY
         self._body_bytes = self._barren_bytes = 0
         self._body_since = guard.tick
@@ -211,6 +237,8 @@ class Guarded(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note a request's end."""
+        if self._is_offer_with_body:
+            return
         self._phase = _IDLE
         super().on_message_complete()
 

@@ -13,10 +13,9 @@ from typing import cast
 
 from chatvault.gateway.guard import Guard
 from chatvault.gateway.guard_answers import refusal
-from chatvault.gateway.guarded import address_of
+from chatvault.gateway.guarded import Guarded, address_of
 from chatvault.gateway.tls import Certificates
 
-_HANDSHAKE_SECONDS = 10
 # What is still to be sent when a connection closes has this long to be read.
 _SHUTDOWN_SECONDS = 60
 _HANDSHAKE_RECORD = 0x16
@@ -26,7 +25,7 @@ class TlsDoor(asyncio.Protocol):
     """A connection until its first bytes. `build` makes the protocol that is served inside."""
 
     def __init__(
-        self, guard: Guard, certificates: Certificates, build: Callable[[], asyncio.Protocol], *, via: str
+        self, guard: Guard, certificates: Certificates, build: Callable[[], Guarded], *, via: str
     ) -> None:
         self._guard = guard
         self._certificates = certificates
@@ -79,7 +78,7 @@ class _Tls(SSLProtocol):
     max_size = 32 * 1024
 
     def __init__(
-        self, guard: Guard, app: asyncio.Protocol, certificates: Certificates, transport: asyncio.Transport
+        self, guard: Guard, app: Guarded, certificates: Certificates, transport: asyncio.Transport
     ) -> None:
         super().__init__(
             asyncio.get_running_loop(),
@@ -88,12 +87,12 @@ class _Tls(SSLProtocol):
             None,  # type: ignore[arg-type]  # nobody waits for the handshake
             server_side=True,
             call_connection_made=True,
-            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
             ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
         )
         self._guard = guard
         self._app = app
         self._raw = transport
+        self._due = guard.tick + guard.head_ticks
         self._closing_since: int | None = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -103,9 +102,10 @@ class _Tls(SSLProtocol):
 
     def check(self, tick: int) -> None:
         """Have the protocol inside look after itself; see that closing ends."""
-        check = getattr(self._app, "check", None)
-        if check is not None and getattr(self._app, "transport", None) is not None:
-            check(tick)
+        if self._app.is_connected:
+            self._app.check(tick)
+        elif tick > self._due:
+            self._raw.abort()
         if self._raw.is_closing():
             if self._closing_since is None:
                 self._closing_since = tick

@@ -27,6 +27,7 @@ COMMANDS = {
         "chatvault.cli.tunnel", "The reverse tunnel to the relay: up, down, status, setup, key."
     ),
     "keys": Command("chatvault.cli.keys", "The providers' keys: set, list."),
+    "tls": Command("chatvault.cli.tls", "HTTPS: make certificates."),
     "config": Command("chatvault.cli.config", "The settings: check, show, path, reload."),
 }
 

@@ -23,6 +23,7 @@ from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer, bind
 from chatvault.daemon.maintenance import keep_up, watch_writer
+from chatvault.daemon.public_side import PublicSide, build_public_side
 from chatvault.daemon.stop_signal import StopSignal
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.daemon.tunnel_task import TunnelTask
@@ -74,12 +75,13 @@ def _serve(
     memory.raise_open_files_limit()
     for folder in (places.state_dir, places.run_dir):
         ensure_private_folder(folder)
+    public = build_public_side(settings)
     with WriterLock.acquire(places.lock):
         listeners = bind(settings.server.host, settings.server.port)
         control = bind_control_socket(places.control_socket)
         store = Store.open(places.database, now_ms=now_ms)
         try:
-            daemon = Daemon(settings, places, store, environ=environ, announce=announce)
+            daemon = Daemon(settings, places, store, public=public, environ=environ, announce=announce)
             code: int = uvloop.run(daemon.run(listeners, control))
             return code
         finally:
@@ -95,9 +97,11 @@ class Daemon:
         places: Places,
         store: Store,
         *,
+        public: PublicSide,
         environ: Mapping[str, str],
         announce: Callable[[str], None],
     ) -> None:
+        self._public = public
         self._settings = settings
         self._places = places
         self._store = store
@@ -121,14 +125,16 @@ class Daemon:
             cache_dir=self._places.cache_dir,
         )
         identity = Identity(secrets.token_bytes(32))
+        public = self._public
         gateway = build_gateway(
             engine,
             doorkeeper,
             running,
+            public=public,
             max_body_bytes=self._settings.server.max_body_bytes,
             probe=identity.mark,
         )
-        server = HttpServer(gateway, listeners)
+        server = HttpServer(gateway, listeners, guard=public.guard, certificates=public.certificates)
         loop = ControlLoop(
             engine=engine,
             store=self._store,
@@ -143,7 +149,7 @@ class Daemon:
             self._places,
             self._store,
             make_protocol=server.protocol_factory(via="tunnel"),
-            context=lambda: None,
+            context=lambda: None if public.certificates is None else public.certificates.context,
             identity=identity,
             spawn=supervisor.spawn,
         )
@@ -155,6 +161,10 @@ class Daemon:
         await server.start()
         await control_server.start()
         supervisor.supervised(heartbeat.run, "heartbeat")
+        supervisor.supervised(public.guard.run, "guard")
+        if public.certificates is not None:
+            supervisor.supervised(public.certificates.keep_fresh, "certificate")
+        supervisor.supervised(lambda: public.logins.keep_audit(self._store.record), "failed logins")
         supervisor.supervised(server.keep_date, "date")
         supervisor.supervised(engine.catalog.keep_fresh, "model lists")
         supervisor.supervised(tunnel.run, "tunnel")
@@ -172,6 +182,7 @@ class Daemon:
         await supervisor.close()
         await engine.aclose()
         if self._store.is_alive:
+            await public.logins.write_down(self._store.record)
             await self._store.record("daemon.stopped", {"reason": stop.reason or "failure"})
             await self._store.flush()
         await control_server.stop()
@@ -180,7 +191,8 @@ class Daemon:
     def _base_url(self, server: HttpServer) -> str:
         host, port = server.addresses[0]
         host = "127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host
-        return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+        scheme = "https" if server.is_tls else "http"
+        return f"{scheme}://[{host}]:{port}/v1" if ":" in host else f"{scheme}://{host}:{port}/v1"
 
 
 def build_gateway(
@@ -188,6 +200,7 @@ def build_gateway(
     doorkeeper: Doorkeeper,
     running: RunningCalls,
     *,
+    public: PublicSide,
     max_body_bytes: int,
     probe: Callable[[str], str | None] | None = None,
 ) -> Gateway:
@@ -200,16 +213,22 @@ def build_gateway(
         now_ms=now_ms,
         clock=time.monotonic,
         max_body_bytes=max_body_bytes,
+        logins=public.logins,
     )
 
     def build() -> AsgiApp:
         from chatvault.gateway.api import build_api
 
         return build_api(
-            chat=chat, doorkeeper=doorkeeper, catalog=engine.catalog, now_ms=now_ms, version=__version__
+            chat=chat,
+            doorkeeper=doorkeeper,
+            catalog=engine.catalog,
+            now_ms=now_ms,
+            version=__version__,
+            logins=public.logins,
         )
 
-    return Gateway(chat, LazyApi(build), probe=probe)
+    return Gateway(chat, LazyApi(build), cors=public.cors, probe=probe)
 
 
 async def _first(*events: asyncio.Event) -> None:

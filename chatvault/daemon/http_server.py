@@ -11,10 +11,14 @@ from email.utils import formatdate
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from chatvault.errors import ChatVaultError, NotPermitted
+from chatvault.gateway.guard import Guard, GuardLimits
+from chatvault.gateway.guarded import Guarded
+from chatvault.gateway.hosts import Hosts
+from chatvault.gateway.tls import Certificates
+from chatvault.gateway.tls_door import TlsDoor
 
 _BACKLOG = 2048
 # Clients keep connections for a minute or so; the side that closes first decides who meets the race.
@@ -68,9 +72,18 @@ def _bind_error(host: str, port: int, exc: OSError) -> ChatVaultError:
 
 
 class HttpServer:
-    """Serve an ASGI app on bound sockets."""
+    """Serve an ASGI app on bound sockets, behind the guard."""
 
-    def __init__(self, app: Any, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self,
+        app: Any,
+        listeners: list[socket.socket],
+        *,
+        guard: Guard | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
+        self._certificates = certificates
+        self._guard = Guard(GuardLimits(), Hosts()) if guard is None else guard
         self._listeners = listeners
         self._servers: list[asyncio.Server] = []
         self._state = ServerState()
@@ -87,6 +100,11 @@ class HttpServer:
         )
         self._config.load()
         self.set_date()
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether HTTPS is what is served."""
+        return self._certificates is not None
 
     @property
     def connections(self) -> int:
@@ -112,10 +130,23 @@ class HttpServer:
         """Begin to accept."""
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
-            self._servers.append(await loop.create_server(self._protocol(), sock=listener))
+            factory = self.protocol_factory(via="local")
+            self._servers.append(await loop.create_server(factory, sock=listener, backlog=_BACKLOG))
 
-    def _protocol(self) -> Callable[[], asyncio.Protocol]:
-        return lambda: HttpToolsProtocol(config=self._config, server_state=self._state, app_state={})
+    def protocol_factory(self, *, via: str) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the protocol of one connection.
+
+        It takes any asyncio.Transport: a socket's, or a tunnel's channel, whose `peername` is the device.
+        With certificates it is TLS that is spoken there.
+        """
+        guard, certificates = self._guard, self._certificates
+        if certificates is None:
+            return lambda: Guarded(self._config, self._state, guard, via=via)
+
+        def inside() -> Guarded:
+            return Guarded(self._config, self._state, guard, via=via, is_counted=False)
+
+        return lambda: TlsDoor(guard, certificates, inside, via=via)
 
     async def stop(self, *, drain_seconds: float, hurry: asyncio.Event) -> bool:
         """Stop accepting and let running answers end; return whether all did within `drain_seconds`.
@@ -144,4 +175,4 @@ class HttpServer:
         for connection in list(self._state.connections):
             transport = getattr(connection, "transport", None)
             if transport is not None:
-                transport.close()
+                transport.abort()

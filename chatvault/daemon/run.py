@@ -22,6 +22,7 @@ from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer, bind
 from chatvault.daemon.maintenance import keep_up, watch_writer
+from chatvault.daemon.public_side import PublicSide, build_public_side
 from chatvault.daemon.stop_signal import StopSignal
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
@@ -71,12 +72,13 @@ def _serve(
     memory.raise_open_files_limit()
     for folder in (places.state_dir, places.run_dir):
         ensure_private_folder(folder)
+    public = build_public_side(settings)
     with WriterLock.acquire(places.lock):
         listeners = bind(settings.server.host, settings.server.port)
         control = bind_control_socket(places.control_socket)
         store = Store.open(places.database, now_ms=now_ms)
         try:
-            daemon = Daemon(settings, places, store, environ=environ, announce=announce)
+            daemon = Daemon(settings, places, store, public=public, environ=environ, announce=announce)
             code: int = uvloop.run(daemon.run(listeners, control))
             return code
         finally:
@@ -92,9 +94,11 @@ class Daemon:
         places: Places,
         store: Store,
         *,
+        public: PublicSide,
         environ: Mapping[str, str],
         announce: Callable[[str], None],
     ) -> None:
+        self._public = public
         self._settings = settings
         self._places = places
         self._store = store
@@ -117,10 +121,15 @@ class Daemon:
             environ=self._environ,
             cache_dir=self._places.cache_dir,
         )
+        public = self._public
         gateway = build_gateway(
-            engine, doorkeeper, running, max_body_bytes=self._settings.server.max_body_bytes
+            engine,
+            doorkeeper,
+            running,
+            public=public,
+            max_body_bytes=self._settings.server.max_body_bytes,
         )
-        server = HttpServer(gateway, listeners)
+        server = HttpServer(gateway, listeners, guard=public.guard, certificates=public.certificates)
         loop = ControlLoop(
             engine=engine,
             store=self._store,
@@ -136,6 +145,10 @@ class Daemon:
         await server.start()
         await control_server.start()
         supervisor.supervised(heartbeat.run, "heartbeat")
+        supervisor.supervised(public.guard.run, "guard")
+        if public.certificates is not None:
+            supervisor.supervised(public.certificates.keep_fresh, "certificate")
+        supervisor.supervised(lambda: public.logins.keep_audit(self._store.record), "failed logins")
         supervisor.supervised(server.keep_date, "date")
         supervisor.supervised(engine.catalog.keep_fresh, "model lists")
         supervisor.supervised(lambda: keep_up(self._store), "upkeep")
@@ -151,6 +164,7 @@ class Daemon:
         await supervisor.close()
         await engine.aclose()
         if self._store.is_alive:
+            await public.logins.write_down(self._store.record)
             await self._store.record("daemon.stopped", {"reason": stop.reason or "failure"})
             await self._store.flush()
         await control_server.stop()
@@ -159,11 +173,17 @@ class Daemon:
     def _base_url(self, server: HttpServer) -> str:
         host, port = server.addresses[0]
         host = "127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host
-        return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+        scheme = "https" if server.is_tls else "http"
+        return f"{scheme}://[{host}]:{port}/v1" if ":" in host else f"{scheme}://{host}:{port}/v1"
 
 
 def build_gateway(
-    engine: Engine, doorkeeper: Doorkeeper, running: RunningCalls, *, max_body_bytes: int
+    engine: Engine,
+    doorkeeper: Doorkeeper,
+    running: RunningCalls,
+    *,
+    public: PublicSide,
+    max_body_bytes: int,
 ) -> Gateway:
     """Return the app that the HTTP server serves."""
     chat = ChatRoute(
@@ -174,16 +194,22 @@ def build_gateway(
         now_ms=now_ms,
         clock=time.monotonic,
         max_body_bytes=max_body_bytes,
+        logins=public.logins,
     )
 
     def build() -> AsgiApp:
         from chatvault.gateway.api import build_api
 
         return build_api(
-            chat=chat, doorkeeper=doorkeeper, catalog=engine.catalog, now_ms=now_ms, version=__version__
+            chat=chat,
+            doorkeeper=doorkeeper,
+            catalog=engine.catalog,
+            now_ms=now_ms,
+            version=__version__,
+            logins=public.logins,
         )
 
-    return Gateway(chat, LazyApi(build))
+    return Gateway(chat, LazyApi(build), cors=public.cors)
 
 
 async def _first(*events: asyncio.Event) -> None:

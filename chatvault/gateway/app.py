@@ -11,14 +11,14 @@ from typing import Any
 
 from chatvault.core.access import AccessToken
 from chatvault.errors import RequestError
-from chatvault.gateway.answers import Headers, Send, send_error, send_json, unauthorized
+from chatvault.gateway.answers import Headers, Send, send_error, send_json
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.books import Books
 from chatvault.gateway.call import Call, RunningCalls
 from chatvault.gateway.client_name import client_name
+from chatvault.gateway.cors import Cors
 from chatvault.gateway.relay import Relay
 from chatvault.gateway.request_ids import new_request_id
-from chatvault.gateway.request_log import log_failed_login
 from chatvault.gateway.requests import (
     ClientLeft,
     Receive,
@@ -28,6 +28,7 @@ from chatvault.gateway.requests import (
     read_body,
     watch_for_leaving,
 )
+from chatvault.gateway.throttle import LoginThrottle
 
 Scope = Mapping[str, Any]
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
@@ -49,8 +50,10 @@ class ChatRoute:
         now_ms: Callable[[], int],
         clock: Callable[[], float],
         max_body_bytes: int,
+        logins: LoginThrottle | None = None,
     ) -> None:
         self._doorkeeper = doorkeeper
+        self._logins = LoginThrottle(clock) if logins is None else logins
         self._relay = relay
         self._books = books
         self._running = running
@@ -66,8 +69,8 @@ class ChatRoute:
         headers = scope["headers"]
         token = self._doorkeeper.identify(headers)
         if token is None:
-            log_failed_login(_address(scope), "no valid access token", request_id=call_id)
-            await send_error(send, unauthorized(), [*out, *_closing(headers)])
+            refused = self._logins.refuse(_address(scope), request_id=call_id)
+            await send_error(send, refused, [*out, *_closing(headers)])
             return
         call = self._call(scope, call_id, token, now_ms)
         self._running.add(call)
@@ -109,9 +112,11 @@ class ChatRoute:
 class Gateway:
     """The outermost app. `api` is FastAPI's; it is asked for everything but the hot route and the probes."""
 
-    def __init__(self, chat: ChatRoute, api: AsgiApp) -> None:
+    def __init__(self, chat: ChatRoute, api: AsgiApp, *, cors: Cors | None = None) -> None:
         self._chat = chat
         self._api = api
+        self._cors = Cors() if cors is None else cors
+        self._has_cors = self._cors.is_on
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -122,6 +127,11 @@ class Gateway:
         if path != CHAT_PATH:
             path = canonical_path(path)
         method = scope["method"]
+        if method == "OPTIONS":
+            await self._cors.preflight(scope["headers"], send)
+            return
+        if self._has_cors:
+            send = self._cors.wrap(scope["headers"], send)
         if path == CHAT_PATH and method == "POST":
             await self._chat(scope, receive, send)
         elif path == "/health" and method in ("GET", "HEAD"):

@@ -6,10 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 
 from chatvault import __version__
+from chatvault.control.limits import accounts_json
 from chatvault.control.server import Handler
 from chatvault.control.tokens import TokenOrder, issue, token_json
+from chatvault.control.users import UserOrder, user_json
 from chatvault.core.access import new_secret, secret_hash
+from chatvault.core.accounts import Accounts
 from chatvault.core.chat import Json, JsonObject
+from chatvault.daemon.accounts import load_limits
 from chatvault.daemon.engine import Engine, now_ms
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.memory import resident_bytes
@@ -17,7 +21,7 @@ from chatvault.daemon.supervisor import Supervisor
 from chatvault.errors import UsageError
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
-from chatvault.store import tokens
+from chatvault.store import tokens, users
 from chatvault.store.writer import Store
 
 _PROBE_MS = 60_000
@@ -31,6 +35,7 @@ class ControlLoop:
         *,
         engine: Engine,
         store: Store,
+        accounts: Accounts,
         doorkeeper: Doorkeeper,
         running: RunningCalls,
         server: HttpServer,
@@ -39,6 +44,7 @@ class ControlLoop:
     ) -> None:
         self._engine = engine
         self._store = store
+        self._accounts = accounts
         self._doorkeeper = doorkeeper
         self._running = running
         self._server = server
@@ -55,11 +61,14 @@ class ControlLoop:
             ("POST", "/v1/tokens"): self._add_token,
             ("POST", "/v1/tokens/revoke"): self._revoke_token,
             ("POST", "/v1/tokens/rotate"): self._rotate_token,
+            ("GET", "/v1/limits"): self._limits,
+            ("POST", "/v1/users"): self._set_user,
             ("POST", "/v1/probe"): self._probe,
         }
 
     async def reload_tokens(self) -> None:
-        """Take over what the database says of access tokens: at the start, and after each change."""
+        """Take over what the database says of access tokens and users: at the start, after each change."""
+        await load_limits(self._store, self._accounts)
         self._doorkeeper.replace(await self._store.submit(tokens.load_all))
 
     async def _status(self, query: JsonObject) -> JsonObject:
@@ -123,6 +132,15 @@ class ControlLoop:
         )
         await self.reload_tokens()
         return {**token_json(token, secret=secret), "base_url": self._base_url}
+
+    async def _set_user(self, body: JsonObject) -> JsonObject:
+        order = UserOrder.from_json(body)
+        user = await self._store.submit(lambda tx: users.set_limits(tx, order.name, order.changes))
+        await self.reload_tokens()
+        return user_json(user.name, user.created_at, user)
+
+    async def _limits(self, query: JsonObject) -> JsonObject:
+        return {"accounts": accounts_json(self._accounts)}
 
     async def _probe(self, body: JsonObject) -> JsonObject:
         secret = new_secret(secrets.choice)

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from chatvault.config.limits import limits_of
 from chatvault.config.prices import price_overrides
 from chatvault.config.settings import Settings
+from chatvault.core.accounts import Accounts
 from chatvault.core.pricing import PriceBook, RateCard
 from chatvault.core.routing import Route, parse_route
 from chatvault.daemon.supervisor import Supervisor
+from chatvault.gateway.admission import Admission
 from chatvault.gateway.books import Books
 from chatvault.gateway.catalog import Catalog
 from chatvault.gateway.heartbeat import Heartbeat
@@ -47,6 +50,7 @@ class Engine:
 def build_engine(
     settings: Settings[ProviderSettings],
     store: Store,
+    accounts: Accounts,
     supervisor: Supervisor,
     heartbeat: Heartbeat,
     *,
@@ -74,9 +78,17 @@ def build_engine(
     price_list = PriceList(prices, remember_card)
     books = Books(store, price_list, now_ms=now_ms, clock=time.monotonic)
     planner = Planner(providers, price_list)
+    accounts.limit_everyone(limits_of(settings.limits), int(time.monotonic() * 1000))
+    admission = Admission(
+        accounts,
+        may_cut=settings.limits.when_short == "cut",
+        blocks_unpriced=settings.prices.unknown_model == "block",
+        clock=time.monotonic,
+    )
     relay = Relay(
         catalog=catalog,
         planner=planner,
+        admission=admission,
         books=books,
         places=places,
         heartbeat=heartbeat,

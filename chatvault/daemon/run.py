@@ -11,14 +11,17 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from zoneinfo import ZoneInfo
 
 from chatvault import __version__
 from chatvault.config.files import ensure_private_folder
+from chatvault.config.local_zone import local_zone
 from chatvault.config.places import Places
 from chatvault.config.settings import Settings
 from chatvault.control.lock import WriterLock
 from chatvault.control.server import ControlApp, ControlServer, bind_control_socket
 from chatvault.daemon import logs, memory
+from chatvault.daemon.accounts import open_accounts
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer, bind
@@ -116,9 +119,11 @@ class Daemon:
         running = RunningCalls()
         doorkeeper = Doorkeeper(now_ms)
         heartbeat = Heartbeat(supervisor.spawn)
+        accounts = await open_accounts(self._store, self._zone())
         engine = build_engine(
             self._settings,
             self._store,
+            accounts,
             supervisor,
             heartbeat,
             environ=self._environ,
@@ -138,6 +143,7 @@ class Daemon:
         loop = ControlLoop(
             engine=engine,
             store=self._store,
+            accounts=accounts,
             doorkeeper=doorkeeper,
             running=running,
             server=server,
@@ -187,6 +193,10 @@ class Daemon:
             await self._store.flush()
         await control_server.stop()
         return 1 if supervisor.cause is not None else 0
+
+    def _zone(self) -> ZoneInfo:
+        zone = self._settings.usage.timezone
+        return local_zone(self._environ) if zone == "local" else zone
 
     def _base_url(self, server: HttpServer) -> str:
         host, port = server.addresses[0]

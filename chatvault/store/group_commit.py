@@ -33,6 +33,8 @@ from chatvault.store.waiting import (
 _MOST_IN_A_GROUP = 1024
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 5.0
+_COMPANY_SECONDS = 0.005
+_UNAWAITED = (Settlement, NewCard)
 
 _log = logging.getLogger(__name__)
 
@@ -121,11 +123,22 @@ class GroupCommit:
         try:
             if self._stop is None or timeout is not None:
                 items.append(self._queue.get(timeout=timeout))
+            if items:
+                self._await_company(items)
             while len(items) < _MOST_IN_A_GROUP:
                 items.append(self._queue.get_nowait())
         except queue.Empty:
             pass
         return items
+
+    def _await_company(self, items: list[Item]) -> None:
+        """Hold back what nobody waits for a moment: the next hold takes it along in its own commit.
+
+        Written at once, a settlement's commit would stand in the way of the hold that follows it.
+        """
+        deadline = time.monotonic() + _COMPANY_SECONDS
+        while len(items) < _MOST_IN_A_GROUP and isinstance(items[-1], _UNAWAITED):
+            items.append(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
 
     def _retry_seconds(self) -> float:
         return min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * float(1 << min(self._failures, 10)))

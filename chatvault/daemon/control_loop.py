@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from chatvault import __version__
+from chatvault.control.audit import checkpoint_json
 from chatvault.control.server import Handler
 from chatvault.control.tokens import TokenOrder, issue, token_json
 from chatvault.core.access import new_secret, secret_hash
@@ -54,6 +55,7 @@ class ControlLoop:
             ("POST", "/v1/tokens"): self._add_token,
             ("POST", "/v1/tokens/revoke"): self._revoke_token,
             ("POST", "/v1/tokens/rotate"): self._rotate_token,
+            ("POST", "/v1/audit/checkpoint"): self._checkpoint,
             ("POST", "/v1/probe"): self._probe,
         }
 
@@ -121,6 +123,9 @@ class ControlLoop:
         )
         await self.reload_tokens()
         return {**token_json(token, secret=secret), "base_url": self._base_url}
+
+    async def _checkpoint(self, body: JsonObject) -> JsonObject:
+        return checkpoint_json(await self._store.submit(self._store.checkpoint))
 
     async def _probe(self, body: JsonObject) -> JsonObject:
         secret = new_secret(secrets.choice)

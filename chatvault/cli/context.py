@@ -96,12 +96,14 @@ class Context:
         """Open the database for writing, under the writer's lock. Raises AlreadyRunning, StoreError."""
         from chatvault.config.files import ensure_private_folder
         from chatvault.control.lock import WriterLock
+        from chatvault.store.signing import Signer
         from chatvault.store.writer import Store
 
         ensure_private_folder(self.places.run_dir)
         ensure_private_folder(self.places.state_dir)
         with WriterLock.acquire(self.places.lock):
-            store = Store.open(self.places.database, now_ms=self.now_ms)
+            signer = Signer(self.places.keys_dir)
+            store = Store.open(self.places.database, now_ms=self.now_ms, signer=signer)
             try:
                 yield store
             finally:

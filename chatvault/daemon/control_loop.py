@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from chatvault import __version__
+from chatvault.control.audit import checkpoint_json
 from chatvault.control.limits import accounts_json
 from chatvault.control.server import Handler
 from chatvault.control.tokens import TokenOrder, issue, token_json
@@ -63,6 +64,7 @@ class ControlLoop:
             ("POST", "/v1/tokens/rotate"): self._rotate_token,
             ("GET", "/v1/limits"): self._limits,
             ("POST", "/v1/users"): self._set_user,
+            ("POST", "/v1/audit/checkpoint"): self._checkpoint,
             ("POST", "/v1/probe"): self._probe,
         }
 
@@ -141,6 +143,9 @@ class ControlLoop:
 
     async def _limits(self, query: JsonObject) -> JsonObject:
         return {"accounts": accounts_json(self._accounts)}
+
+    async def _checkpoint(self, body: JsonObject) -> JsonObject:
+        return checkpoint_json(await self._store.submit(self._store.checkpoint))
 
     async def _probe(self, body: JsonObject) -> JsonObject:
         secret = new_secret(secrets.choice)

@@ -36,6 +36,7 @@ from chatvault.gateway.call import RunningCalls
 from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.lazy_api import LazyApi
 from chatvault.providers.base import ProviderSettings
+from chatvault.store.signing import Signer
 from chatvault.store.writer import Store
 from chatvault.tunnel.probe import Identity
 
@@ -82,7 +83,9 @@ def _serve(
     with WriterLock.acquire(places.lock):
         listeners = bind(settings.server.host, settings.server.port)
         control = bind_control_socket(places.control_socket)
-        store = Store.open(places.database, now_ms=now_ms)
+        signer = Signer(places.keys_dir)
+        signer.ensure()
+        store = Store.open(places.database, now_ms=now_ms, signer=signer)
         try:
             daemon = Daemon(settings, places, store, public=public, environ=environ, announce=announce)
             code: int = uvloop.run(daemon.run(listeners, control))
@@ -190,6 +193,7 @@ class Daemon:
         if self._store.is_alive:
             await public.logins.write_down(self._store.record)
             await self._store.record("daemon.stopped", {"reason": stop.reason or "failure"})
+            await self._store.submit(self._store.checkpoint)
             await self._store.flush()
         await control_server.stop()
         return 1 if supervisor.cause is not None else 0

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from chatvault.errors import StoreError
 from chatvault.store import faults
+from chatvault.store.checkpoints import Sealer
 from chatvault.store.entries import Head, read_head
 from chatvault.store.group import Group
 from chatvault.store.transaction import Transaction
@@ -44,8 +45,15 @@ Item = Groupable | Change[object] | Stop
 class GroupCommit:
     """Own the writing connection, and the one thread that uses it."""
 
-    def __init__(self, connection: sqlite3.Connection, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        now_ms: Callable[[], int],
+        *,
+        sealer: Sealer | None = None,
+    ) -> None:
         self._connection = connection
+        self._sealer = sealer
         self._now_ms = now_ms
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._kept: list[Groupable] = []
@@ -108,13 +116,16 @@ class GroupCommit:
                         len(self._kept),
                     )
                     break
-        except BaseException:
+        except BaseException as error:
             # A defect of ours. The thread must not vanish while requests wait for it.
-            _log.critical("the database writer failed", exc_info=True)
-            self.problem = "the database writer failed: see the log"
+            self._fail(error)
         finally:
             self._has_ended = True
             self._turn_all_away()
+
+    def _fail(self, error: BaseException) -> None:
+        _log.critical("the database writer failed", exc_info=error)
+        self.problem = "the database writer failed: see the log"
 
     def _gather(self) -> list[Item]:
         items: list[Item] = [*self._kept]
@@ -210,9 +221,12 @@ class GroupCommit:
         return Transaction(self._connection, self._now_ms())
 
     def _end(self, tx: Transaction) -> None:
+        if self._sealer is not None:
+            self._sealer.before_commit(tx)
         tx.finish()
         self._connection.execute("COMMIT")
         self.head = tx.head
+        tx.committed()
 
     def _roll_back(self) -> None:
         # SQLite rolls back by itself after some errors.

@@ -1,13 +1,17 @@
 """`chatvault serve`: the daemon."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chatvault.cli import output
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
+
+if TYPE_CHECKING:
+    from chatvault.config.settings import Settings
+    from chatvault.providers.base import ProviderSettings
 
 app = new_app("Run the gateway until it is told to stop.", is_group=False)
 
@@ -27,14 +31,20 @@ def serve(
     context = Context.of(ctx)
     if not context.places.config.exists():
         first_run.write_defaults(context)
-    settings = context.settings(are_secrets_needed=True)
-    server = replace(
-        settings.server,
-        host=settings.server.host if host is None else host,
-        port=settings.server.port if port is None else port,
-    )
+
+    def load() -> "Settings[ProviderSettings]":
+        settings = context.settings(are_secrets_needed=True)
+        server = settings.server
+        return replace(
+            settings,
+            server=replace(
+                server,
+                host=server.host if host is None else host,
+                port=server.port if port is None else port,
+            ),
+        )
+
+    settings = load()
     first_run.complain_of_open_files(context)
-    code = run(
-        replace(settings, server=server), context.places, environ=context.environ, announce=output.talk
-    )
+    code = run(settings, context.places, load=load, environ=context.environ, announce=output.talk)
     raise typer.Exit(code)

@@ -1,6 +1,7 @@
 """The composition root: what the daemon is made of, in which order it starts, and in which it stops.
 
-Start: lock → sockets bound → database opened, open holds settled → providers → control socket → accepting.
+Start: lock → sockets bound, or taken from systemd → database opened, open holds settled → providers
+→ accepting → control socket → systemd hears READY.
 Stop: no more accepted → running answers drain → the rest is cut and settled → the books are closed, last.
 """
 
@@ -13,39 +14,46 @@ from collections.abc import Callable, Mapping
 
 from chatvault import __version__
 from chatvault.config.places import Places
-from chatvault.config.settings import Settings
+from chatvault.config.service_group import service_group
 from chatvault.control.lock import WriterLock
 from chatvault.control.server import ControlApp, ControlServer, bind_control_socket
+from chatvault.core.health import Health
 from chatvault.daemon import logs, memory
+from chatvault.daemon.activation import addresses_of, inherited_listeners
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer, bind
 from chatvault.daemon.maintenance import keep_up
-from chatvault.daemon.stop_signal import StopSignal
+from chatvault.daemon.notify import Notifier
+from chatvault.daemon.pulse import beat
+from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
+from chatvault.daemon.signals import Signals
+from chatvault.daemon.status_line import status_line
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
 from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.lazy_api import LazyApi
-from chatvault.providers.base import ProviderSettings
 from chatvault.store.writer import Store
 
 _log = logging.getLogger("chatvault.daemon")
 _CUT_SECONDS = 2.0
+_CLOSE_SECONDS = 10.0
 
 
 def serve(
-    settings: Settings[ProviderSettings],
+    settings: AnySettings,
     places: Places,
     *,
+    load: Callable[[], AnySettings],
     environ: Mapping[str, str],
     announce: Callable[[str], None],
 ) -> int:
     """Run the daemon until it is told to stop, and return its exit code.
 
-    `announce` is given the lines that people at a terminal see. Raises AlreadyRunning, StoreError,
-    ConfigError, and ChatVaultError for a port that is taken.
+    `load` reads the settings anew for a reload. `announce` is given the lines that people at a terminal see.
+    Raises AlreadyRunning, StoreError, ConfigError, and ChatVaultError for a port that is taken.
     """
     log = logs.set_up(
         level=settings.log.level,
@@ -53,15 +61,16 @@ def serve(
         journal_stream=environ.get("JOURNAL_STREAM"),
     )
     try:
-        return _serve(settings, places, environ=environ, announce=announce)
+        return _serve(settings, places, load=load, environ=environ, announce=announce)
     finally:
         log.close()
 
 
 def _serve(
-    settings: Settings[ProviderSettings],
+    settings: AnySettings,
     places: Places,
     *,
+    load: Callable[[], AnySettings],
     environ: Mapping[str, str],
     announce: Callable[[str], None],
 ) -> int:
@@ -71,15 +80,30 @@ def _serve(
     for folder in (places.state_dir, places.run_dir):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with WriterLock.acquire(places.lock):
-        listeners = bind(settings.server.host, settings.server.port)
-        control = bind_control_socket(places.control_socket)
+        listeners = _listeners(settings, environ)
+        control = bind_control_socket(places.control_socket, group=service_group(places))
         store = Store.open(places.database, now_ms=now_ms)
         try:
-            daemon = Daemon(settings, places, store, environ=environ, announce=announce)
+            daemon = Daemon(settings, places, store, load=load, environ=environ, announce=announce)
             code: int = uvloop.run(daemon.run(listeners, control))
             return code
         finally:
             store.close()
+
+
+def _listeners(settings: AnySettings, environ: Mapping[str, str]) -> list[socket.socket]:
+    """Return the sockets that systemd has opened, else open those of the settings."""
+    server = settings.server
+    inherited = inherited_listeners(environ, pid=os.getpid())
+    if not inherited:
+        return bind(server.host, server.port)
+    if all(port != server.port for _, port in addresses_of(inherited)):
+        _log.warning(
+            "chatvault.socket says where to listen, so server.port: %d is not used: `systemctl edit "
+            "chatvault.socket` changes it",
+            server.port,
+        )
+    return inherited
 
 
 class Daemon:
@@ -87,82 +111,127 @@ class Daemon:
 
     def __init__(
         self,
-        settings: Settings[ProviderSettings],
+        settings: AnySettings,
         places: Places,
         store: Store,
         *,
+        load: Callable[[], AnySettings],
         environ: Mapping[str, str],
         announce: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._places = places
         self._store = store
+        self._load = load
         self._environ = environ
         self._announce = announce
+        self._health = Health()
+        self._supervisor = Supervisor(self._health, now_ms=now_ms)
+        self._running = RunningCalls()
+        self._doorkeeper = Doorkeeper(now_ms)
+        self._heartbeat = Heartbeat(self._supervisor.spawn)
+        self._notifier = Notifier.from_environ(environ, pid=os.getpid())
 
     async def run(self, listeners: list[socket.socket], control: socket.socket) -> int:
         """Build everything, serve until told to stop, and stop in order."""
-        stop = StopSignal()
-        stop.listen()
-        supervisor = Supervisor()
-        running = RunningCalls()
-        doorkeeper = Doorkeeper(now_ms)
-        heartbeat = Heartbeat(supervisor.spawn)
-        engine = build_engine(
-            self._settings,
-            self._store,
-            supervisor,
-            heartbeat,
-            environ=self._environ,
-            cache_dir=self._places.cache_dir,
-        )
-        gateway = build_gateway(
-            engine, doorkeeper, running, max_body_bytes=self._settings.server.max_body_bytes
-        )
+        engine = self._build(self._settings)
+        gateway = Gateway(*self._routes(engine, self._settings))
         server = HttpServer(gateway, listeners)
+        base_url = _base_url(server)
+
+        def status() -> str:
+            self._health.report("storage", _storage(self._store), now_ms=now_ms())
+            return status_line(base_url, running=len(self._running), conditions=self._health.conditions)
+
+        reloader = Reloader(
+            self._settings,
+            engine,
+            Surroundings(self._running, self._supervisor, self._store, self._health, self._notifier),
+            load=self._load,
+            build=self._build,
+            install=lambda engine, settings: gateway.use(*self._routes(engine, settings)),
+            status=status,
+        )
+
+        def on_hangup() -> None:
+            self._supervisor.spawn(reloader.reload_by_signal(), "reload")
+
+        signals = Signals(on_hangup)
+        signals.listen()
         loop = ControlLoop(
-            engine=engine,
+            reloader=reloader,
+            signals=signals,
+            health=self._health,
             store=self._store,
-            doorkeeper=doorkeeper,
-            running=running,
+            doorkeeper=self._doorkeeper,
+            running=self._running,
             server=server,
-            supervisor=supervisor,
-            base_url=self._base_url(server),
+            base_url=base_url,
         )
         control_server = ControlServer(ControlApp(loop.routes()), control, self._places.control_socket)
         await loop.reload_tokens()
         await self._store.record("daemon.started", {"version": __version__, "pid": os.getpid()})
         await server.start()
         await control_server.start()
-        supervisor.supervised(heartbeat.run, "heartbeat")
+        await reloader.begin()
+        supervisor = self._supervisor
+        supervisor.supervised(self._heartbeat.run, "heartbeat")
         supervisor.supervised(server.keep_date, "date")
-        supervisor.supervised(engine.catalog.keep_fresh, "model lists")
         supervisor.supervised(lambda: keep_up(self._store), "upkeep")
-        self._announce(f"listening  {self._base_url(server)}")
+        self._notifier.ready(status())
+        supervisor.essential(beat(self._notifier, status), "pulse")
+        self._announce(f"listening  {base_url}")
 
-        await _first(stop.told, supervisor.failed)
-        _log.info("stopping: %s", stop.reason or supervisor.cause)
-        drain_seconds = self._settings.server.drain_seconds
-        if not await server.stop(drain_seconds=drain_seconds, hurry=stop.hurry):
-            _log.warning("%d requests were still running and are cut", running.end_all())
-            await server.abandon(seconds=_CUT_SECONDS)
+        await _first(signals.told, supervisor.failed)
+        _log.info("stopping: %s", signals.reason or supervisor.cause)
+        await self._drain(server, signals.hurry, reloader.settings.server.drain_seconds)
         await supervisor.close()
-        await engine.aclose()
-        await self._store.record("daemon.stopped", {"reason": stop.reason or "failure"})
+        await reloader.aclose()
+        await self._store.record("daemon.stopped", {"reason": signals.reason or "failure"})
         await self._store.flush()
         await control_server.stop()
+        self._notifier.close()
         return 1 if supervisor.cause is not None else 0
 
-    def _base_url(self, server: HttpServer) -> str:
-        host, port = server.addresses[0]
-        host = "127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host
-        return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+    async def _drain(self, server: HttpServer, hurry: asyncio.Event, seconds: float) -> None:
+        """Let running answers end within `seconds`, then cut and settle the rest."""
+        self._notifier.stopping(f"Stopping, {len(self._running)} requests may still end")
+        self._notifier.extend(seconds + _CUT_SECONDS + _CLOSE_SECONDS)
+        if not await server.stop(drain_seconds=seconds, hurry=hurry):
+            _log.warning("%d requests were still running and are cut", self._running.end_all())
+            await server.abandon(seconds=_CUT_SECONDS)
+
+    def _build(self, settings: AnySettings, old: Engine | None = None) -> Engine:
+        return build_engine(
+            settings,
+            self._store,
+            self._supervisor,
+            self._heartbeat,
+            environ=self._environ,
+            cache_dir=self._places.cache_dir,
+            old=old,
+        )
+
+    def _routes(self, engine: Engine, settings: AnySettings) -> tuple[ChatRoute, AsgiApp]:
+        return build_routes(
+            engine, self._doorkeeper, self._running, max_body_bytes=settings.server.max_body_bytes
+        )
 
 
-def build_gateway(
+def _storage(store: Store) -> str | None:
+    return "the disk is full: nothing that costs money is sent on" if store.is_full else None
+
+
+def _base_url(server: HttpServer) -> str:
+    host, port = server.addresses[0]
+    host = "127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host
+    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+
+
+def build_routes(
     engine: Engine, doorkeeper: Doorkeeper, running: RunningCalls, *, max_body_bytes: int
-) -> Gateway:
-    """Return the app that the HTTP server serves."""
+) -> tuple[ChatRoute, AsgiApp]:
+    """Return the hot route, and the app behind it for every other one."""
     chat = ChatRoute(
         doorkeeper=doorkeeper,
         relay=engine.relay,
@@ -180,7 +249,7 @@ def build_gateway(
             chat=chat, doorkeeper=doorkeeper, catalog=engine.catalog, now_ms=now_ms, version=__version__
         )
 
-    return Gateway(chat, LazyApi(build))
+    return chat, LazyApi(build)
 
 
 async def _first(*events: asyncio.Event) -> None:

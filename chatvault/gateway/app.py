@@ -113,6 +113,11 @@ class Gateway:
         self._chat = chat
         self._api = api
 
+    def use(self, chat: ChatRoute, api: AsgiApp) -> None:
+        """Serve by other settings from the next request on; those that run end as they began."""
+        self._chat = chat
+        self._api = api
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         if scope["type"] != "http":

@@ -198,6 +198,7 @@ def test_the_official_client_stops_at_a_spent_budget_and_comes_back_after_a_rate
             )
             assert raw.headers["x-ratelimit-limit-requests"] == "20"
             assert raw.headers["x-ratelimit-limit-tokens"] == "100000"
+    daemon.row(raw.headers["x-request-id"])
     refused = [row for row in daemon.ledger() if row["error_code"] == "rate_limit_exceeded"]
     assert refused and all(row["http_status"] == 429 for row in refused)
     assert sum(row["status"] == "ok" for row in daemon.ledger()) == 22

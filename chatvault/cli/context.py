@@ -5,7 +5,7 @@ from them.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from chatvault.errors import ChatVaultError, UsageError
+from chatvault.errors import ChatVaultError, DaemonNotRunning, UsageError
 
 if TYPE_CHECKING:
     from chatvault.config.places import Places
     from chatvault.config.settings import Settings
     from chatvault.control.client import ControlClient
+    from chatvault.core.chat import JsonObject
     from chatvault.providers.base import ProviderSettings
     from chatvault.store.reader import Reader
+    from chatvault.store.transaction import Transaction
     from chatvault.store.writer import Store
 
 
@@ -108,6 +110,19 @@ class Context:
                 yield store
             finally:
                 store.close()
+
+    def change(
+        self, path: str, fields: "JsonObject", change: "Callable[[Transaction], JsonObject]"
+    ) -> "JsonObject":
+        """Have the running daemon change something (POST `fields` to `path`), else do it here with `change`.
+
+        Raises what the daemon says, AlreadyRunning, StoreError, and what `change` raises.
+        """
+        try:
+            return self.control().post(path, fields)
+        except DaemonNotRunning:
+            with self.store() as store:
+                return store.run(change)
 
     def zone(self, name: str | None = None) -> ZoneInfo:
         """Return the zone `name`, else the settings', else this machine's. Raises UsageError."""

@@ -57,6 +57,19 @@ def limits_json(of: HasLimits) -> JsonObject:
     return {word: getattr(of, column) for word, column in COLUMNS.items()}
 
 
+def limits_text(of: HasLimits) -> str:
+    """Say the limits of an access token or a user in a few words."""
+    parts = [f"${of.budget}"] if of.budget is not None else []
+    for number, unit in (
+        (of.requests_per_minute, "requests/min"),
+        (of.tokens_per_minute, "tokens/min"),
+        (of.concurrency, "at once"),
+    ):
+        if number is not None:
+            parts.append(f"{number:,} {unit}")
+    return ", ".join(parts) or "none"
+
+
 def accounts_json(accounts: Accounts) -> list[JsonObject]:
     """Return what every account that has limits has used of them."""
     return [_account_json(each) for each in accounts.limited()]

@@ -9,7 +9,7 @@ from chatvault.cli import output
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
 
-app = new_app("The audit chain: verify it, look at its end.", is_group=True)
+app = new_app("The audit chain: verify, sign, export, prune it.", is_group=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -72,11 +72,11 @@ class Context:
             are_secrets_needed=are_secrets_needed,
         )
 
-    def control(self) -> "ControlClient":
-        """Return what asks the running daemon."""
+    def control(self, *, timeout: float = 30.0) -> "ControlClient":
+        """Return what asks the running daemon; it may take `timeout` seconds to answer."""
         from chatvault.control.client import ControlClient
 
-        return ControlClient(self.places.control_socket)
+        return ControlClient(self.places.control_socket, timeout=timeout)
 
     @contextmanager
     def reader(self) -> Iterator["Reader"]:

@@ -15,6 +15,7 @@ from chatvault.control.server import ControlApp, ControlServer
 from chatvault.core.accounts import Accounts
 from chatvault.core.health import Health
 from chatvault.daemon.accounts import open_accounts
+from chatvault.daemon.backups import Backups
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer
@@ -110,13 +111,15 @@ class Daemon:
             tunnel_status=tunnel.status,
             base_url=_base_url(server),
         )
-        routes = {**loop.routes(), **tunnel.routes()}
+        backups = Backups(self._store, self._places, self._health, now_ms=now_ms)
+        routes = {**loop.routes(), **tunnel.routes(), **backups.routes()}
         control_server = ControlServer(ControlApp(routes), control, self._places.control_socket)
         await loop.reload_tokens()
         await self._store.record("daemon.started", {"version": __version__, "pid": os.getpid()})
         await server.start()
         await control_server.start()
         await reloader.begin()
+        self._supervisor.supervised(lambda: backups.keep(self._settings.backup), "backups")
         self._start_tasks(server, tunnel)
 
         await _first(signals.told, self._supervisor.failed)

@@ -23,7 +23,7 @@ class _Line(msgspec.Struct):
 
 
 class _Restore(msgspec.Struct):
-    replaced_seq: int | None = None
+    highest_seq: int | None = None
 
 
 _line_of = msgspec.json.Decoder(_Line).decode
@@ -120,7 +120,7 @@ def compare(
                 for each in restores
                 if each.seq <= seq
                 and checkpoint.statement.ts_ms <= each.ts_ms
-                and (each.replaced_seq is None or seq <= each.replaced_seq)
+                and (each.highest_seq is None or seq <= each.highest_seq)
             ),
             None,
         )
@@ -136,7 +136,7 @@ def compare(
 class _Restored:
     seq: int
     ts_ms: int
-    replaced_seq: int | None
+    highest_seq: int | None
 
 
 def _signed_restores(reader: Reader, keys: TrustedKeys) -> list[_Restored]:
@@ -165,7 +165,7 @@ def _signed_restores(reader: Reader, keys: TrustedKeys) -> list[_Restored]:
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         if seq <= sealed:
-            found.append(_Restored(int(seq), int(ts_ms), restore.replaced_seq))
+            found.append(_Restored(int(seq), int(ts_ms), restore.highest_seq))
     return found
 
 

@@ -73,6 +73,8 @@ class Guard:
         self.tick = 0
         self.refused = 0
         """How many connections were turned away at once."""
+        self.max_head_bytes = limits.max_head_bytes
+        self.max_headers = limits.max_headers
         self.first_byte_ticks = limits.ticks(limits.first_byte_seconds)
         self.head_ticks = limits.ticks(limits.head_seconds)
         self.body_ticks = limits.ticks(limits.body_grace_seconds)

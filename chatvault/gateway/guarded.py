@@ -5,8 +5,7 @@ This file alone knows the inside of uvicorn's protocol class; the pinned version
 """
 
 import asyncio
-from enum import IntEnum
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import httptools
 from uvicorn.config import Config
@@ -20,17 +19,15 @@ from chatvault.gateway.guard_answers import refusal
 _MAX_BARREN_BYTES = 16_384
 
 
-class Phase(IntEnum):
-    """What a connection is sending."""
+# What a connection is sending: nothing yet, nothing just now, a head, a body, nothing that is looked at.
+# Plain numbers: they are compared twice for each request.
+_FIRST, _IDLE, _HEAD, _BODY, _OVER = range(5)
 
-    FIRST = 0
-    IDLE = 1
-    HEAD = 2
-    BODY = 3
-    OVER = 4
-
-
-_IDLE, _HEAD, _BODY, _OVER = Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.OVER
+_TWO_HOSTS = b"\r\n"
+# Named here, because super() would cost as much as what is done between.
+_on_headers_complete = HttpToolsProtocol.on_headers_complete
+_on_message_complete = HttpToolsProtocol.on_message_complete
+_on_body = HttpToolsProtocol.on_body
 
 
 class _Refused(Exception):
@@ -54,7 +51,7 @@ class Guarded(HttpToolsProtocol):
         )
         self._is_counted = is_counted
         self._is_in = False
-        self._phase = Phase.FIRST
+        self._phase = _FIRST
         self._due = 0
         self._read_bytes = 0
         self._head_bytes = 0
@@ -64,6 +61,7 @@ class Guarded(HttpToolsProtocol):
         self._stalled_since: int | None = None
         self._closing_since: int | None = None
         self._answer: bytes | None = None
+        self._host: bytes | None = None
         self._is_offer_with_body = False
         self._offer_line = b""
 
@@ -115,16 +113,16 @@ class Guarded(HttpToolsProtocol):
 
     def _overdue(self, tick: int) -> None:
         phase = self._phase
-        if phase is Phase.IDLE:
+        if phase == _IDLE:
             return
-        if phase is Phase.OVER:
+        if phase == _OVER:
             self.transport.abort()
-        elif phase is Phase.FIRST:
+        elif phase == _FIRST:
             self.transport.close()
         elif self.flow.read_paused:
             # It is us who don't read: the request before this one is still being answered.
-            self._due = tick + (self._guard.head_ticks if phase is _HEAD else self._guard.body_ticks)
-        elif phase is Phase.HEAD:
+            self._due = tick + (self._guard.head_ticks if phase == _HEAD else self._guard.body_ticks)
+        elif phase == _HEAD:
             self._refuse(408, "request_timeout", "The request's headers did not come in time.")
         else:
             limits = self._guard.limits
@@ -148,9 +146,11 @@ class Guarded(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what came, within the limits."""
         phase = self._phase
-        if phase is _OVER:
+        if phase == _OVER:
             return
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
         guard = self._guard
         if phase < _HEAD:
             self._phase = _HEAD
@@ -167,11 +167,11 @@ class Guarded(HttpToolsProtocol):
             self._end(self._answer or refusal(400, "invalid_http", "That is not HTTP/1.1 as it is written."))
             return
         phase = self._phase
-        if phase is _HEAD:
+        if phase == _HEAD:
             self._head_bytes += len(data)
-            if self._head_bytes > guard.limits.max_head_bytes:
+            if self._head_bytes > guard.max_head_bytes:
                 self._end(self._head_too_large())
-        elif phase is _BODY:
+        elif phase == _BODY:
             self._look_at_body(len(data), self._body_bytes != body_bytes)
 
     def _pass_over_upgrade(self, rest: bytes) -> None:
@@ -195,7 +195,7 @@ class Guarded(HttpToolsProtocol):
     def _look_at_body(self, read_bytes: int, has_grown: bool) -> None:
         """Bound a body that did not come in one piece with its head."""
         self._barren_bytes = 0 if has_grown else self._barren_bytes + read_bytes
-        if self._barren_bytes > _MAX_BARREN_BYTES or len(self.headers) > self._guard.limits.max_headers:
+        if self._barren_bytes > _MAX_BARREN_BYTES or len(self.headers) > self._guard.max_headers:
             self._refuse(400, "invalid_http", "The body has chunk extensions or trailers without end.")
             return
         if self._body_bytes > self._guard.limits.max_body_bytes and self.cycle.response_complete:
@@ -203,20 +203,28 @@ class Guarded(HttpToolsProtocol):
         elif self.cycle.transport is self.transport and not self.cycle.response_complete:
             self.cycle.transport = _Lingering(self)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header."""
+        name = name.lower()
+        if name == b"host":
+            self._host = value if self._host is None else _TWO_HOSTS
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
         """Look at a request's head, then have it answered."""
         guard = self._guard
-        headers = self.headers
-        found = dict(headers)
-        if found.get(b"host") not in guard.hosts.seen or len(found) != len(headers):
-            self._check_host([value for name, value in headers if name == b"host"])
-        if self._head_bytes + self._read_bytes > guard.limits.max_head_bytes:
+        if self._host not in guard.hosts.seen:
+            self._check_host(self._host)
+        self._host = None
+        if self._head_bytes + self._read_bytes > guard.max_head_bytes:
             self._check_head_size()
-        if len(headers) > guard.limits.max_headers:
+        if len(self.headers) > guard.max_headers:
             self._raise(self._head_too_large())
-        if len(self.pipeline) >= guard.limits.max_pipelined:
+        if self.pipeline and len(self.pipeline) >= guard.limits.max_pipelined:
             self._raise(refusal(429, "rate_limit_exceeded", "Too many requests wait on this connection."))
-        if self.parser.should_upgrade() and (b"content-length" in found or b"transfer-encoding" in found):
+        if self.parser.should_upgrade() and self._has_body():
             self._is_offer_with_body = True
             self._offer_line = b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)
             return
@@ -226,29 +234,32 @@ class Guarded(HttpToolsProtocol):
         self._due = guard.tick + guard.body_ticks
         if self._extensions is not None:
             self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]  # ours, not ASGI's
-        super().on_headers_complete()
+        _on_headers_complete(self)
         # Trailers would be added to the headers of a request that is being answered by them.
         self.headers = []
 
     def on_body(self, body: bytes) -> None:
         """Count a piece of a body."""
         self._body_bytes += len(body)
-        super().on_body(body)
+        _on_body(self, body)
 
     def on_message_complete(self) -> None:
         """Note a request's end."""
         if self._is_offer_with_body:
             return
         self._phase = _IDLE
-        super().on_message_complete()
+        _on_message_complete(self)
 
-    def _check_host(self, hosts: list[bytes]) -> None:
-        if len(hosts) != 1:
-            what = "has no Host header" if not hosts else "has two Host headers"
+    def _has_body(self) -> bool:
+        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+
+    def _check_host(self, host: bytes | None) -> None:
+        if host is None or host == _TWO_HOSTS:
+            what = "has no Host header" if host is None else "has two Host headers"
             self._raise(refusal(400, "invalid_host", f"The request {what}."))
         own = self.server[0] if self.server else None
-        if not self._guard.hosts.allows(hosts[0], own=own):
-            name = hosts[0][:200].decode("latin-1")
+        if not self._guard.hosts.allows(host, own=own):
+            name = host[:200].decode("latin-1")
             self._raise(
                 refusal(
                     421,
@@ -260,7 +271,7 @@ class Guarded(HttpToolsProtocol):
 
     def _check_head_size(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > self._guard.limits.max_head_bytes:
+        if size > self._guard.max_head_bytes:
             self._raise(self._head_too_large())
 
     def _head_too_large(self) -> bytes:
@@ -273,7 +284,7 @@ class Guarded(HttpToolsProtocol):
 
     # --- how it ends
 
-    def _raise(self, answer: bytes) -> None:
+    def _raise(self, answer: bytes) -> NoReturn:
         self._answer = answer
         raise _Refused
 
@@ -283,7 +294,7 @@ class Guarded(HttpToolsProtocol):
     def _end(self, answer: bytes) -> None:
         """Say why, if nothing else is being said on this connection, and close it."""
         if self.cycle is not None and not self.cycle.response_complete:
-            if self.cycle.response_started or self._phase is not _BODY or self.pipeline:
+            if self.cycle.response_started or self._phase != _BODY or self.pipeline:
                 self._phase = _OVER
                 self.transport.abort()
                 return
@@ -303,7 +314,7 @@ class Guarded(HttpToolsProtocol):
 
     def eof_received(self) -> None:
         """Nothing more comes from there."""
-        if self._phase is _OVER:
+        if self._phase == _OVER:
             self.transport.close()
 
 
@@ -317,7 +328,7 @@ class _Lingering(asyncio.Transport):
 
     def close(self) -> None:
         """Close at once if the body has come whole meanwhile, else gently."""
-        if self._protocol._phase is _BODY:
+        if self._protocol._phase == _BODY:
             self._protocol.linger()
         else:
             self._protocol.transport.close()

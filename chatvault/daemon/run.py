@@ -188,6 +188,7 @@ class Daemon:
         await supervisor.close()
         await engine.aclose()
         if self._store.is_alive:
+            await tunnel.note_end()
             await public.logins.write_down(self._store.record)
             await self._store.record("daemon.stopped", {"reason": stop.reason or "failure"})
             await self._store.flush()

@@ -93,4 +93,126 @@ def _listeners(settings: AnySettings, environ: Mapping[str, str]) -> list[socket
             "chatvault.socket` changes it",
             server.port,
         )
+<<<<<<< HEAD
     return inherited
+=======
+        identity = Identity(secrets.token_bytes(32))
+        public = self._public
+        gateway = build_gateway(
+            engine,
+            doorkeeper,
+            running,
+            public=public,
+            max_body_bytes=self._settings.server.max_body_bytes,
+            probe=identity.mark,
+        )
+        server = HttpServer(gateway, listeners, guard=public.guard, certificates=public.certificates)
+        loop = ControlLoop(
+            engine=engine,
+            store=self._store,
+            accounts=accounts,
+            doorkeeper=doorkeeper,
+            running=running,
+            server=server,
+            supervisor=supervisor,
+            base_url=self._base_url(server),
+        )
+        tunnel = TunnelTask(
+            self._settings,
+            self._places,
+            self._store,
+            make_protocol=server.protocol_factory(via="tunnel"),
+            context=lambda: None if public.certificates is None else public.certificates.context,
+            identity=identity,
+            spawn=supervisor.spawn,
+        )
+        loop.tunnel_status = tunnel.status
+        routes = {**loop.routes(), **tunnel.routes()}
+        control_server = ControlServer(ControlApp(routes), control, self._places.control_socket)
+        await loop.reload_tokens()
+        await self._store.record("daemon.started", {"version": __version__, "pid": os.getpid()})
+        await server.start()
+        await control_server.start()
+        supervisor.supervised(heartbeat.run, "heartbeat")
+        supervisor.supervised(public.guard.run, "guard")
+        if public.certificates is not None:
+            supervisor.supervised(public.certificates.keep_fresh, "certificate")
+        supervisor.supervised(lambda: public.logins.keep_audit(self._store.record), "failed logins")
+        supervisor.supervised(server.keep_date, "date")
+        supervisor.supervised(engine.catalog.keep_fresh, "model lists")
+        supervisor.supervised(tunnel.run, "tunnel")
+        supervisor.supervised(lambda: keep_up(self._store), "upkeep")
+        supervisor.essential(watch_writer(self._store), "database writer")
+        self._announce(f"listening  {self._base_url(server)}")
+
+        await _first(stop.told, supervisor.failed)
+        _log.info("stopping: %s", stop.reason or supervisor.cause)
+        tunnel.stop_accepting()
+        drain_seconds = self._settings.server.drain_seconds
+        if not await server.stop(drain_seconds=drain_seconds, hurry=stop.hurry):
+            _log.warning("%d requests were still running and are cut", running.end_all())
+            await server.abandon(seconds=_CUT_SECONDS)
+        await supervisor.close()
+        await engine.aclose()
+        if self._store.is_alive:
+            await tunnel.note_end()
+            await public.logins.write_down(self._store.record)
+            await self._store.record("daemon.stopped", {"reason": stop.reason or "failure"})
+            await self._store.flush()
+        await control_server.stop()
+        return 1 if supervisor.cause is not None else 0
+
+    def _zone(self) -> ZoneInfo:
+        zone = self._settings.usage.timezone
+        return local_zone(self._environ) if zone == "local" else zone
+
+    def _base_url(self, server: HttpServer) -> str:
+        host, port = server.addresses[0]
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host
+        scheme = "https" if server.is_tls else "http"
+        return f"{scheme}://[{host}]:{port}/v1" if ":" in host else f"{scheme}://{host}:{port}/v1"
+
+
+def build_gateway(
+    engine: Engine,
+    doorkeeper: Doorkeeper,
+    running: RunningCalls,
+    *,
+    public: PublicSide,
+    max_body_bytes: int,
+    probe: Callable[[str], str | None] | None = None,
+) -> Gateway:
+    """Return the app that the HTTP server serves."""
+    chat = ChatRoute(
+        doorkeeper=doorkeeper,
+        relay=engine.relay,
+        books=engine.books,
+        running=running,
+        now_ms=now_ms,
+        clock=time.monotonic,
+        max_body_bytes=max_body_bytes,
+        logins=public.logins,
+    )
+
+    def build() -> AsgiApp:
+        from chatvault.gateway.api import build_api
+
+        return build_api(
+            chat=chat,
+            doorkeeper=doorkeeper,
+            catalog=engine.catalog,
+            now_ms=now_ms,
+            version=__version__,
+            logins=public.logins,
+        )
+
+    return Gateway(chat, LazyApi(build), cors=public.cors, probe=probe)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait for the first of `events` to be set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+>>>>>>> tunnel

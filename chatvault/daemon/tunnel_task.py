@@ -118,6 +118,12 @@ class TunnelTask:
             self._tunnel.up()
         await self._tunnel.run()
 
+    async def note_end(self) -> None:
+        """Write down that the tunnel is closed, where it was up; to be called when `run` has ended."""
+        if self._was_up:
+            self._was_up = False
+            await self._store.record("tunnel.down", {"state": "off", "reason": "the daemon stops"})
+
     def stop_accepting(self) -> None:
         """Close the public port; running answers go on."""
         if self._tunnel is not None:

@@ -46,6 +46,7 @@ class ControlLoop:
         server: HttpServer,
         tunnel_status: Callable[[], JsonObject],
         base_url: str,
+        device_url: str,
     ) -> None:
         self._reloader = reloader
         self._signals = signals

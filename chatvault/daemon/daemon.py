@@ -27,7 +27,7 @@ from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
 from chatvault.daemon.signals import Signals
 from chatvault.daemon.status_line import status_line
 from chatvault.daemon.supervisor import Supervisor
-from chatvault.daemon.tunnel_task import TunnelTask
+from chatvault.daemon.tunnel_task import TunnelTask, public_url
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
@@ -159,6 +159,7 @@ class Daemon:
         await self._supervisor.close()
         await reloader.aclose()
         if self._store.is_alive:
+            await tunnel.note_end()
             await self._public.logins.write_down(self._store.record)
             await self._store.record("daemon.stopped", {"reason": signals.reason or "failure"})
             await self._store.submit(self._store.checkpoint)
@@ -175,6 +176,13 @@ class Daemon:
             identity=self._identity,
             spawn=self._supervisor.spawn,
         )
+
+    def _device_url(self, server: HttpServer) -> str:
+        """Return the base URL that devices are told: the tunnel's or `public_url`, else the local one."""
+        url = None
+        if self._settings.tunnel.enabled or self._settings.server.public_url is not None:
+            url = public_url(self._settings, is_tls=server.is_tls)
+        return _base_url(server) if url is None else f"{url.removesuffix('/v1')}/v1"
 
     def _build(self, settings: AnySettings, old: Engine | None = None) -> Engine:
         return build_engine(

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from chatvault import __version__
@@ -30,6 +31,7 @@ def run(context: Context) -> list[Check]:
     if settings is None:
         checks.append(Check("Providers", "skip", "the settings can't be used"))
     else:
+        checks.append(_check_tls(settings))
         checks += asyncio.run(_check_providers(context, settings))
     checks.append(_check_daemon(context, settings))
     return checks
@@ -74,6 +76,17 @@ def _check_database(context: Context) -> list[Check]:
     return [
         Check(each.name, _STATUSES[each.status], each.detail, each.fix) for each in checks.check_all(path)
     ]
+
+
+def _check_tls(settings: Settings[ProviderSettings]) -> Check:
+    from chatvault.gateway.hosts import host_of_url
+    from chatvault.gateway.tls_checks import check_tls
+
+    server = settings.server
+    names = [host_of_url(server.public_url)] if server.public_url else []
+    if settings.tunnel.host and not names:
+        names.append(settings.tunnel.host)
+    return check_tls(server.tls.cert, server.tls.key, host=server.host, names=names, now=datetime.now(UTC))
 
 
 async def _check_providers(context: Context, settings: Settings[ProviderSettings]) -> list[Check]:

@@ -11,14 +11,21 @@ from email.utils import formatdate
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from chatvault.errors import ChatVaultError, NotPermitted
+from chatvault.gateway.guard import Guard, GuardLimits
+from chatvault.gateway.guarded import Guarded
+from chatvault.gateway.hosts import Hosts
+from chatvault.gateway.tls import Certificates
+from chatvault.gateway.tls_door import TlsDoor
 
 _BACKLOG = 2048
 # Clients keep connections for a minute or so; the side that closes first decides who meets the race.
 _KEEP_ALIVE_SECONDS = 75
+# How long a connection that was accepted before the stop may take to send its first request.
+_FIRST_REQUEST_SECONDS = 1.0
+_LOOK_SECONDS = 0.02
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -68,9 +75,18 @@ def _bind_error(host: str, port: int, exc: OSError) -> ChatVaultError:
 
 
 class HttpServer:
-    """Serve an ASGI app on bound sockets."""
+    """Serve an ASGI app on bound sockets, behind the guard."""
 
-    def __init__(self, app: Any, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self,
+        app: Any,
+        listeners: list[socket.socket],
+        *,
+        guard: Guard | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
+        self._certificates = certificates
+        self._guard = Guard(GuardLimits(), Hosts()) if guard is None else guard
         self._listeners = listeners
         self._servers: list[asyncio.Server] = []
         self._state = ServerState()
@@ -87,6 +103,11 @@ class HttpServer:
         )
         self._config.load()
         self.set_date()
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether HTTPS is what is served."""
+        return self._certificates is not None
 
     @property
     def connections(self) -> int:
@@ -112,26 +133,58 @@ class HttpServer:
         """Begin to accept."""
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
-            self._servers.append(await loop.create_server(self._protocol(), sock=listener))
+            factory = self.protocol_factory(via="local")
+            self._servers.append(await loop.create_server(factory, sock=listener, backlog=_BACKLOG))
 
-    def _protocol(self) -> Callable[[], asyncio.Protocol]:
-        return lambda: HttpToolsProtocol(config=self._config, server_state=self._state, app_state={})
+    def protocol_factory(self, *, via: str) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the protocol of one connection.
+
+        It takes any asyncio.Transport: a socket's, or a tunnel's channel, whose `peername` is the device.
+        With certificates it is TLS that is spoken there.
+        """
+        guard, certificates = self._guard, self._certificates
+        if certificates is None:
+            return lambda: Guarded(self._config, self._state, guard, via=via)
+
+        def inside() -> Guarded:
+            return Guarded(self._config, self._state, guard, via=via, is_counted=False)
+
+        return lambda: TlsDoor(guard, certificates, inside, via=via)
 
     async def stop(self, *, drain_seconds: float, hurry: asyncio.Event) -> bool:
         """Stop accepting and let running answers end; return whether all did within `drain_seconds`.
 
-        `hurry` ends the wait early.
+        `hurry` ends the wait early. A connection that was accepted and has not asked yet is still answered:
+        its client can't know that it came a moment before the end.
         """
         for server in self._servers:
             server.close()
-        for connection in list(self._state.connections):
-            connection.shutdown()
-        drained = asyncio.ensure_future(self._drained())
+        drained = asyncio.ensure_future(self._let_go())
         hurried = asyncio.ensure_future(hurry.wait())
         await asyncio.wait({drained, hurried}, timeout=drain_seconds, return_when=asyncio.FIRST_COMPLETED)
         drained.cancel()
         hurried.cancel()
         return not self._state.tasks
+
+    async def _let_go(self) -> None:
+        """End each connection after its running answer, and a fresh one after its first."""
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + _FIRST_REQUEST_SECONDS
+        # What the kernel handed over a moment ago becomes a connection in the loop's next turns.
+        await asyncio.sleep(0)
+        while self._shut_down(are_fresh_spared=loop.time() < patience):
+            await asyncio.sleep(_LOOK_SECONDS)
+        await self._drained()
+
+    def _shut_down(self, *, are_fresh_spared: bool) -> bool:
+        """Tell the connections that it is the end; return whether some were spared."""
+        is_one_spared = False
+        for connection in list(self._state.connections):
+            if are_fresh_spared and getattr(connection, "cycle", None) is None:
+                is_one_spared = True
+            else:
+                connection.shutdown()
+        return is_one_spared
 
     async def _drained(self) -> None:
         while self._state.tasks:
@@ -144,4 +197,4 @@ class HttpServer:
         for connection in list(self._state.connections):
             transport = getattr(connection, "transport", None)
             if transport is not None:
-                transport.close()
+                transport.abort()

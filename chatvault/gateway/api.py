@@ -8,11 +8,12 @@ import msgspec
 from chatvault.core.access import AccessToken
 from chatvault.errors import RequestError
 from chatvault.gateway import openapi
-from chatvault.gateway.answers import error_body, error_headers, unauthorized
+from chatvault.gateway.answers import error_body, error_headers
 from chatvault.gateway.app import CHAT_PATH, AsgiApp, ChatRoute
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.catalog import Catalog, Listed
 from chatvault.gateway.request_ids import new_request_id
+from chatvault.gateway.throttle import LoginThrottle
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -28,6 +29,7 @@ def build_api(
     catalog: Catalog,
     now_ms: Callable[[], int],
     version: str,
+    logins: LoginThrottle,
 ) -> AsgiApp:
     """Return the FastAPI app."""
     from fastapi import FastAPI, Request, Response
@@ -48,7 +50,7 @@ def build_api(
     def caller(request: Request) -> AccessToken:
         token = doorkeeper.identify(request.scope["headers"])
         if token is None:
-            raise unauthorized()
+            raise logins.refuse(request.client.host if request.client else "")
         return token
 
     class _Handed(Response):

@@ -41,6 +41,8 @@ class Progress:
     upstream_request_id: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     is_settled: bool = False
+    is_told: bool = False
+    """Whether the client's headers say how much of its limits is left."""
 
     @property
     def upstream_id(self) -> str | None:
@@ -145,6 +147,8 @@ class Books:
         )
 
     def _put(self, call: Call, row: LedgerRow, attempts: Sequence[Attempt], *, durable: bool) -> None:
+        if call.ticket is not None:
+            call.ticket.settle(row.cost_picousd, (row.input_tokens or 0) + (row.output_tokens or 0))
         if call.token.id == PROBE_ID:
             return
         self._store.settle(row, attempts=attempts, durable=durable)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from chatvault.errors import StoreError
 from chatvault.store import faults
+from chatvault.store.checkpoints import Sealer
 from chatvault.store.entries import Head, read_head
 from chatvault.store.group import Group
 from chatvault.store.transaction import Transaction
@@ -33,6 +34,8 @@ from chatvault.store.waiting import (
 _MOST_IN_A_GROUP = 1024
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 5.0
+_COMPANY_SECONDS = 0.005
+_UNAWAITED = (Settlement, NewCard)
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +45,15 @@ Item = Groupable | Change[object] | Stop
 class GroupCommit:
     """Own the writing connection, and the one thread that uses it."""
 
-    def __init__(self, connection: sqlite3.Connection, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        now_ms: Callable[[], int],
+        *,
+        sealer: Sealer | None = None,
+    ) -> None:
         self._connection = connection
+        self._sealer = sealer
         self._now_ms = now_ms
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._kept: list[Groupable] = []
@@ -106,13 +116,16 @@ class GroupCommit:
                         len(self._kept),
                     )
                     break
-        except BaseException:
+        except BaseException as error:
             # A defect of ours. The thread must not vanish while requests wait for it.
-            _log.critical("the database writer failed", exc_info=True)
-            self.problem = "the database writer failed: see the log"
+            self._fail(error)
         finally:
             self._has_ended = True
             self._turn_all_away()
+
+    def _fail(self, error: BaseException) -> None:
+        _log.critical("the database writer failed", exc_info=error)
+        self.problem = "the database writer failed: see the log"
 
     def _gather(self) -> list[Item]:
         items: list[Item] = [*self._kept]
@@ -121,11 +134,22 @@ class GroupCommit:
         try:
             if self._stop is None or timeout is not None:
                 items.append(self._queue.get(timeout=timeout))
+            if items:
+                self._await_company(items)
             while len(items) < _MOST_IN_A_GROUP:
                 items.append(self._queue.get_nowait())
         except queue.Empty:
             pass
         return items
+
+    def _await_company(self, items: list[Item]) -> None:
+        """Hold back what nobody waits for a moment: the next hold takes it along in its own commit.
+
+        Written at once, a settlement's commit would stand in the way of the hold that follows it.
+        """
+        deadline = time.monotonic() + _COMPANY_SECONDS
+        while len(items) < _MOST_IN_A_GROUP and isinstance(items[-1], _UNAWAITED):
+            items.append(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
 
     def _retry_seconds(self) -> float:
         return min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * float(1 << min(self._failures, 10)))
@@ -197,9 +221,12 @@ class GroupCommit:
         return Transaction(self._connection, self._now_ms())
 
     def _end(self, tx: Transaction) -> None:
+        if self._sealer is not None:
+            self._sealer.before_commit(tx)
         tx.finish()
         self._connection.execute("COMMIT")
         self.head = tx.head
+        tx.committed()
 
     def _roll_back(self) -> None:
         # SQLite rolls back by itself after some errors.

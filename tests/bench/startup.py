@@ -122,6 +122,10 @@ def stalls(mock: Target, *, options: Options, report: Report) -> None:
     with vault("stalls", mock=mock, models=MODELS, providers=("paid", "home"), options=options) as lean:
         paid = lean.target("paid", name="ChatVault")
         found.append(("ChatVault, idle", idle(lean.port, seconds, options)))
+        with probing(lean.port, cpu=options.load_cpu) as answers:
+            lean.list_models()
+            time.sleep(0.2)
+        found.append(("ChatVault, first /v1/models", answers))
         for scenario in (MIXED, WHOLE):
             with probing(lean.port, cpu=options.load_cpu) as answers:
                 run_load(paid, scenario, options=options, seconds=seconds)
@@ -149,6 +153,7 @@ def stalls(mock: Target, *, options: Options, report: Report) -> None:
     longest = {name: answers.longest_ms for name, answers in found}
     report.hold(
         Goal("longest stall, idle", longest["ChatVault, idle"], 50, "ms"),
+        Goal("longest stall, first /v1/models", longest["ChatVault, first /v1/models"], 50, "ms"),
         Goal("longest stall, 16 streams", longest["ChatVault, 16 streams"], 50, "ms"),
         Goal("longest stall, 16 connections", longest["ChatVault, 16 connections"], 50, "ms"),
         Goal("longest stall, litellm's import", longest["ChatVault, while litellm is imported"], 150, "ms"),

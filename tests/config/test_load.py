@@ -111,7 +111,7 @@ def test_a_section_with_nothing_below_it_is_all_defaults(tmp_path: Path) -> None
     [
         ("servr: {}\n", 1, "servr: unknown key", "did you mean server?"),
         ("provider: {}\n", 1, "provider: unknown key", "did you mean providers?"),
-        ("limits: {}\n", 1, "limits: unknown key", None),
+        ("limits: {budget: {usd: 5, per: week}}\n", 1, "limits.budget.per: 'week' is not one of", None),
         ("path: x\n", 1, "path: unknown key", None),
         ("server:\n  prot: 1\n", 2, "server.prot: unknown key", "did you mean port?"),
         ("server:\n  port: '4000'\n", 2, "server.port: expected a whole number", "without quotes"),

@@ -1,5 +1,6 @@
 """The typer app: a group that imports a command's module when that command is called."""
 
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,14 @@ class LazyGroup(TyperGroup):
         if command is None:
             return None
         return built(import_module(command.module).app)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command, or name the nearest one: the parent class only knows those already loaded."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            guess = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{guess}")
+        return super().resolve_command(ctx, args)
 
     def get_help(self, ctx: Any) -> str:
         """Return the overview that `main` prints without coming here."""

@@ -1,5 +1,6 @@
 """`chatvault audit`: the hash chain over everything that happened."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from chatvault.cli import output
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
 
-app = new_app("The audit chain: verify it, look at its end.", is_group=True)
+app = new_app("The audit chain: verify, sign, export, prune it.", is_group=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -19,12 +20,16 @@ def verify(
     full: Annotated[
         bool, typer.Option("--full", help="Also compare each ledger row with its entry, both ways.")
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also compare with the checkpoints in a log; - reads stdin."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that no entry was changed, removed or put in. Exit code 1 where one was."""
+    """Check the chain and its signed checkpoints: nothing changed, removed or put in. Exit code 1 if so."""
     from chatvault.cli import audit_view
 
-    found = audit_view.verified(Context.of(ctx), is_full=full)
+    found = audit_view.verified(Context.of(ctx), is_full=full, against=against)
     if as_json:
         output.show_json(found)
     else:
@@ -54,3 +59,15 @@ def tail(
         *(output.Column(each) for each in ("time", "kind", "about", "hash")),
     ]
     output.show_table(titles, [audit_view.cells(each, zone) for each in entries], environ=context.environ)
+
+
+@app.command()
+def checkpoint(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Sign the chain's end now, and print the line to keep elsewhere."""
+    from chatvault.cli import audit_desk
+
+    made = audit_desk.checkpoint(Context.of(ctx))
+    if as_json:
+        output.show_json(made)
+    else:
+        output.show(str(made["line"]))

@@ -48,6 +48,9 @@ def _run(words: list[str], *, is_debug: bool) -> int:
         return exc.exit_code
     except BrokenPipeError:
         return _reader_left()
+    except SystemExit as exc:
+        # Click's own way out when it meets a broken pipe first.
+        return exc.code if isinstance(exc.code, int) else 1
     except click_error as exc:
         complain(_sentence(exc), _usage_hint(exc))
         return 2
@@ -83,7 +86,7 @@ def _reader_left() -> int:
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return 1
 
 
 def _is_debug(words: list[str]) -> bool:

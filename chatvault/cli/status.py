@@ -16,10 +16,12 @@ def status(
     ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """Show what the running daemon does. Exit code 3 where none runs."""
-    found = {
-        key: value for key, value in Context.of(ctx).control().get("/v1/status").items() if key != "schema"
-    }
+    from chatvault.cli.status_view import for_people
+
+    context = Context.of(ctx)
+    answer = context.control().get("/v1/status")
+    found = {key: value for key, value in answer.items() if key != "schema"}
     if as_json:
         output.show_json(found)
     else:
-        output.show_facts(found)
+        output.show_facts(for_people(found, context.zone()))

@@ -47,6 +47,13 @@ def key_references(path: Path, source: SecretSource) -> tuple[KeyReference, ...]
     return tuple(found)
 
 
+def key_files(path: Path) -> tuple[Path, ...]:
+    """Return the files that providers' keys are read from (`file:PATH`). Raises ConfigError."""
+    nowhere = SecretSource({}, path.parent / ".env", None, False)
+    texts = (each.text or "" for each in key_references(path, nowhere))
+    return tuple(path.parent / Path(text[5:]).expanduser() for text in texts if text.startswith("file:"))
+
+
 def default_variable(kind: str) -> str:
     """Return the variable that the key of a provider of `kind` goes by, unless the settings say otherwise."""
     return f"{kind.upper().replace('-', '_').replace('.', '_')}_API_KEY"

@@ -12,7 +12,6 @@ from chatvault.config.decode import Decoder
 from chatvault.config.document import is_null, read_document
 from chatvault.config.secrets import SecretSource
 from chatvault.config.settings import ModelAlias, ProviderEntry, Settings, UsageSettings
-from chatvault.errors import ConfigError
 
 T = TypeVar("T")
 _SECTIONS = tuple(each.name for each in fields(Settings) if each.name != "path")
@@ -67,12 +66,7 @@ def load(
 
 def load_usage(path: Path) -> UsageSettings:
     """Read the section `usage` alone, for reports that need nothing else. Raises ConfigError."""
-    try:
-        root = read_document(path)
-    except ConfigError:
-        if not path.exists():
-            return UsageSettings()
-        raise
+    root = read_document(path)
     decoder = Decoder(path, SecretSource({}, path.parent / ".env", None, False))
     for key, _, value in decoder.entries(root, "") if root is not None else ():
         if key == "usage":

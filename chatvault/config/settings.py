@@ -102,6 +102,33 @@ class PriceSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSettings:
+    """How much may be spent, and in which time."""
+
+    usd: Decimal = setting(Decimal(5), "USD, exactly as written: 5.00.")
+    per: Literal["day", "month", "total"] = setting("day", "day, month or total; days are usage.timezone's.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """What all access tokens together may use; each may have tighter limits of its own."""
+
+    budget: BudgetSettings | None = setting(
+        None, "{usd: 5.00, per: day}; per is day, month or total. null: no budget."
+    )
+    requests_per_minute: Annotated[int, Range(1)] | None = setting(None, "Requests a minute; null: any.")
+    tokens_per_minute: Annotated[int, Range(1)] | None = setting(
+        None, "Tokens a minute, in and out; null: any."
+    )
+    concurrency: Annotated[int, Range(1)] | None = setting(None, "Requests running at once; null: any.")
+    when_short: Literal["cut", "refuse"] = setting(
+        "cut",
+        "A request without max_tokens that the budget can't hold whole: cut its max_tokens (never below "
+        "1,024), or refuse.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelSettings:
     """The reverse tunnel to the relay."""
 
@@ -109,6 +136,7 @@ class TunnelSettings:
     host: str | None = setting(None, "The relay.")
     port: Port = setting(22, "The relay's SSH port.")
     user: str = setting("chatvault-relay", "The user on the relay.")
+    jump: tuple[str, ...] = setting((), "Hosts on the way to the relay: USER@HOST or USER@HOST:PORT.")
     remote_bind: str = setting("*", "Sent to sshd as it stands: * is IPv4 and IPv6.")
     remote_port: Port = setting(4000, "The port devices reach on the relay.")
     allow_plain_http: bool = setting(
@@ -163,6 +191,7 @@ class Settings(Generic[ProviderSettingsT]):
         _nothing, "Names of your own for models; PROVIDER/NAME always works beside them."
     )
     prices: PriceSettings = setting_of(PriceSettings, "What models cost.")
+    limits: LimitSettings = setting_of(LimitSettings, "What all access tokens together may use.")
     tunnel: TunnelSettings = setting_of(TunnelSettings, "The reverse tunnel to the relay.")
     audit: AuditSettings = setting_of(AuditSettings, "What the audit keeps besides its facts.")
     backup: BackupSettings = setting_of(BackupSettings, "Copies of the database.")

@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from chatvault.control.limits import COLUMNS, checked, limits_json
 from chatvault.core.access import AccessToken, new_secret, token_id
 from chatvault.core.chat import Json, JsonObject
 from chatvault.errors import UsageError
@@ -23,15 +25,16 @@ class TokenOrder:
     models: tuple[str, ...] = ()
     is_local_only: bool = False
     expires_at: int | None = None
+    budget: str | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
 
     def __post_init__(self) -> None:
-        for what, name in (("an access token", self.name), ("a user", self.user)):
-            # An id must never be taken for a name: both name a token on the command line.
-            if not _NAME.fullmatch(name) or name.startswith("tok_"):
-                raise UsageError(
-                    f"{name!r} can't name {what}",
-                    hint="up to 64 letters, digits, . _ @ - with a letter or digit first, but not tok_",
-                )
+        check_name("an access token", self.name)
+        check_name("a user", self.user)
+        for column in COLUMNS.values():
+            checked(column, getattr(self, column))
         if len(self.models) > _MOST_GLOBS or not all(_GLOB.fullmatch(glob) for glob in self.models):
             raise UsageError(
                 "models are names with * and ?, separated by commas", hint="--models 'claude-*,fast'"
@@ -45,6 +48,7 @@ class TokenOrder:
             "models": list(self.models),
             "local_only": self.is_local_only,
             "expires_at": _iso(self.expires_at),
+            **limits_json(self),
         }
 
     @classmethod
@@ -60,12 +64,14 @@ class TokenOrder:
             or not isinstance(is_local_only, bool)
         ):
             raise UsageError("that is no order of an access token", hint="chatvault tokens add NAME")
+        limits: dict[str, Any] = {column: checked(column, body.get(word)) for word, column in COLUMNS.items()}
         return cls(
             name=name,
             user=user,
             models=tuple(str(each) for each in models),
             is_local_only=is_local_only,
             expires_at=_epoch_ms(body.get("expires_at")),
+            **limits,
         )
 
 
@@ -86,8 +92,22 @@ def issue(order: TokenOrder, *, now_ms: int, choose: Callable[[str], str]) -> tu
         models=order.models,
         is_local_only=order.is_local_only,
         expires_at=order.expires_at,
+        budget=order.budget,
+        requests_per_minute=order.requests_per_minute,
+        tokens_per_minute=order.tokens_per_minute,
+        concurrency=order.concurrency,
     )
     return token, secret
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise UsageError where `name` can't name an access token or a user (`what`)."""
+    # An id must never be taken for a name: both name a token on the command line.
+    if not _NAME.fullmatch(name) or name.startswith("tok_"):
+        raise UsageError(
+            f"{name!r} can't name {what}",
+            hint="up to 64 letters, digits, . _ @ - with a letter or digit first, but not tok_",
+        )
 
 
 def token_json(token: AccessToken, *, secret: str | None = None) -> JsonObject:
@@ -103,6 +123,7 @@ def token_json(token: AccessToken, *, secret: str | None = None) -> JsonObject:
         "expires_at": _iso(token.expires_at),
         "revoked_at": _iso(token.revoked_at),
         "last_used_at": _iso(token.last_used_at),
+        **limits_json(token),
     }
     return shown if secret is None else {**shown, "secret": secret}
 

@@ -51,6 +51,8 @@ class EventFramer:
             data = self._with_lf(data)
         if not data:
             return b""
+        if data[-2:] == b"\n\n" and not self._pieces:
+            return data
         if self._ends_with_lf and data[:1] == b"\n":
             # The blank line itself was cut in two: whole events end here at the least.
             cut = max(data.rfind(b"\n\n") + 2, 1)

@@ -1,21 +1,26 @@
 """What is built from the settings: providers, prices, the catalog, and the relay over them."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from chatvault.config.settings import PriceOverride, Settings
-from chatvault.core.pricing import Override, PriceBook, RateCard, override
+from chatvault.config.limits import limits_of
+from chatvault.config.prices import price_overrides
+from chatvault.config.settings import Settings
+from chatvault.core.accounts import Accounts
+from chatvault.core.pricing import PriceBook, RateCard
 from chatvault.core.routing import Route, parse_route
 from chatvault.daemon.supervisor import Supervisor
+from chatvault.gateway.admission import Admission
 from chatvault.gateway.books import Books
 from chatvault.gateway.catalog import Catalog
 from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.places import Places
 from chatvault.gateway.planning import Planner
+from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.relay import Relay
-from chatvault.providers import registry
+from chatvault.providers import litellm_door, registry
 from chatvault.providers.base import Provider, ProviderSettings, Resources
 from chatvault.store.writer import Store
 
@@ -36,65 +41,79 @@ class Engine:
     books: Books
     relay: Relay
 
-    async def aclose(self) -> None:
-        """Close the providers' connections and end their processes."""
+    settings: Settings[ProviderSettings]
+
+    async def aclose(self, *, keep: Iterable[Provider] = ()) -> None:
+        """Close the providers' connections and end their processes, but for those in `keep`."""
+        kept = {id(provider) for provider in keep}
         for provider in self.providers.values():
-            await provider.aclose()
+            if id(provider) not in kept:
+                await provider.aclose()
 
 
 def build_engine(
     settings: Settings[ProviderSettings],
     store: Store,
+    accounts: Accounts,
     supervisor: Supervisor,
     heartbeat: Heartbeat,
     *,
     environ: Mapping[str, str],
     cache_dir: Path,
+    old: Engine | None = None,
 ) -> Engine:
-    """Build the engine. Raises ConfigError."""
+    """Build the engine. Raises ConfigError.
+
+    Providers that `old` has with the same settings are taken over, with the requests they have in flight.
+    """
     resources = Resources(environ, cache_dir, supervisor.spawn, now_ms)
+    kept = {
+        name
+        for name, entry in settings.providers.items()
+        if old is not None and old.settings.providers.get(name) == entry
+    }
     providers = {
-        name: registry.build(entry.kind, name, entry.settings, resources)
+        name: old.providers[name]
+        if old is not None and name in kept
+        else registry.build(entry.kind, name, entry.settings, resources)
         for name, entry in settings.providers.items()
     }
     places = {
-        name: Places(name, limit=entry.settings.max_concurrency, queue_seconds=entry.settings.queue_seconds)
+        name: old.places[name]
+        if old is not None and name in kept
+        else Places(name, limit=entry.settings.max_concurrency, queue_seconds=entry.settings.queue_seconds)
         for name, entry in settings.providers.items()
     }
-    prices = PriceBook([_override(override) for override in settings.prices.overrides], None)
+    prices = PriceBook(price_overrides(settings.prices), litellm_door.fallback_price)
     catalog = Catalog(providers, _aliases(settings, providers), clock=time.monotonic)
-    books = Books(store, prices, now_ms=now_ms, clock=time.monotonic)
+    if old is not None:
+        catalog.inherit(old.catalog)
 
     def remember_card(card: RateCard) -> None:
         store.remember_rate_card(
             card.id, card.canonical_json(), provider=card.provider, model=card.model, source=card.source
         )
 
-    planner = Planner(providers=providers, prices=prices, remember_card=remember_card)
+    price_list = PriceList(prices, remember_card)
+    books = Books(store, price_list, now_ms=now_ms, clock=time.monotonic)
+    planner = Planner(providers, price_list)
+    accounts.limit_everyone(limits_of(settings.limits), int(time.monotonic() * 1000))
+    admission = Admission(
+        accounts,
+        may_cut=settings.limits.when_short == "cut",
+        blocks_unpriced=settings.prices.unknown_model == "block",
+        clock=time.monotonic,
+    )
     relay = Relay(
         catalog=catalog,
         planner=planner,
+        admission=admission,
         books=books,
         places=places,
         heartbeat=heartbeat,
         clock=time.monotonic,
     )
-    return Engine(providers, places, catalog, prices, books, relay)
-
-
-def _override(setting: PriceOverride) -> Override:
-    per_mtok = setting.per_mtok
-    return override(
-        setting.model,
-        input=per_mtok.input,
-        output=per_mtok.output,
-        cache_read=per_mtok.cache_read,
-        cache_write_5m=per_mtok.cache_write_5m,
-        cache_write_1h=per_mtok.cache_write_1h,
-        from_day=setting.from_,
-        until_day=setting.to,
-        note=setting.note or "",
-    )
+    return Engine(providers, places, catalog, prices, books, relay, settings)
 
 
 def _aliases(

@@ -34,6 +34,8 @@ Scope = Mapping[str, Any]
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 CHAT_PATH = "/v1/chat/completions"
+# The outside check's own question; it tells nothing to whoever does not know the daemon's key.
+PROBE_PATH = "/.well-known/chatvault-probe/"
 _HEALTH = b'{"status":"ok"}'
 
 
@@ -112,11 +114,24 @@ class ChatRoute:
 class Gateway:
     """The outermost app. `api` is FastAPI's; it is asked for everything but the hot route and the probes."""
 
-    def __init__(self, chat: ChatRoute, api: AsgiApp, *, cors: Cors | None = None) -> None:
+    def __init__(
+        self,
+        chat: ChatRoute,
+        api: AsgiApp,
+        *,
+        cors: Cors | None = None,
+        probe: Callable[[str], str | None] | None = None,
+    ) -> None:
         self._chat = chat
         self._api = api
         self._cors = Cors() if cors is None else cors
         self._has_cors = self._cors.is_on
+        self._probe = probe
+
+    def use(self, chat: ChatRoute, api: AsgiApp) -> None:
+        """Serve by other settings from the next request on; those that run end as they began."""
+        self._chat = chat
+        self._api = api
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -136,6 +151,8 @@ class Gateway:
             await self._chat(scope, receive, send)
         elif path == "/health" and method in ("GET", "HEAD"):
             await send_json(send, 200, _HEALTH, [])
+        elif path.startswith(PROBE_PATH) and self._probe and (mark := self._probe(path[len(PROBE_PATH) :])):
+            await send_json(send, 200, mark.encode(), [])
         else:
             await self._api({**scope, "path": path}, receive, send)
 

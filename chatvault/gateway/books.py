@@ -16,11 +16,12 @@ from chatvault.core.ledger import (
     settled,
 )
 from chatvault.core.metering import Meter
-from chatvault.core.pricing import PriceBook, cost
+from chatvault.core.pricing import cost
 from chatvault.core.usage import NO_USAGE, Usage
 from chatvault.gateway.auth import PROBE_ID
 from chatvault.gateway.call import Call
 from chatvault.gateway.planning import Plan, PricedRoute
+from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.request_log import log_request
 from chatvault.store.writer import Store
 
@@ -40,6 +41,8 @@ class Progress:
     upstream_request_id: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     is_settled: bool = False
+    is_told: bool = False
+    """Whether the client's headers say how much of its limits is left."""
 
     @property
     def upstream_id(self) -> str | None:
@@ -55,7 +58,7 @@ class Books:
     def __init__(
         self,
         store: Store,
-        prices: PriceBook,
+        prices: PriceList,
         *,
         now_ms: Callable[[], int],
         clock: Callable[[], float],
@@ -106,7 +109,10 @@ class Books:
             duration_ms=int((self._clock() - call.started) * 1000),
             upstream_request_id=progress.upstream_id,
         )
-        attempts = progress.attempts if len(progress.attempts) > 1 else ()
+        attempts = progress.attempts
+        if attempts and progress.has_begun:
+            # After failures, the route that did answer stands last.
+            attempts = [*attempts, Attempt(progress.at.route.name, error_code)]
         self._put(call, row, attempts, durable=not progress.plan.hold.is_local)
 
     def _usage_and_cost(
@@ -141,6 +147,8 @@ class Books:
         )
 
     def _put(self, call: Call, row: LedgerRow, attempts: Sequence[Attempt], *, durable: bool) -> None:
+        if call.ticket is not None:
+            call.ticket.settle(row.cost_picousd, (row.input_tokens or 0) + (row.output_tokens or 0))
         if call.token.id == PROBE_ID:
             return
         self._store.settle(row, attempts=attempts, durable=durable)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from chatvault.core.access import AccessToken
+from chatvault.core.accounts import Ticket
 
 
 class Ending(StrEnum):
@@ -30,6 +31,7 @@ class Call:
         "started",
         "started_ms",
         "task",
+        "ticket",
         "token",
         "via",
     )
@@ -60,6 +62,7 @@ class Call:
         self.is_stream = False
         self.is_over = False
         self.ending: Ending | None = None
+        self.ticket: Ticket | None = None
 
     def end(self, why: Ending) -> None:
         """End the request at once, at whatever it is waiting for; the first reason counts.
@@ -87,6 +90,10 @@ class RunningCalls:
     def discard(self, call: Call) -> None:
         """Note that a request is over."""
         self._calls.discard(call)
+
+    def tasks(self) -> set[asyncio.Task[object]]:
+        """Return the tasks of all requests that are running now."""
+        return {call.task for call in self._calls}
 
     def end_token(self, token_id: str) -> int:
         """Cut all requests of a revoked access token; return how many there were."""

@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from chatvault.core.access import AccessToken
 from chatvault.core.routing import Route, Unknown, resolve
 from chatvault.errors import ProviderError, RequestError
 from chatvault.providers.base import ModelInfo, Provider
 
+_T = TypeVar("_T")
 _log = logging.getLogger("chatvault.catalog")
 # Local models come and go with an `ollama pull`; a paid provider's list changes a few times a year.
 _LOCAL_SECONDS = 60.0
@@ -46,6 +48,16 @@ class Catalog:
         self._by_model: dict[str, list[str]] = {}
         self._resolved: dict[str, tuple[Route, ...]] = {}
         self.failures: dict[str, str] = {}
+
+    def inherit(self, old: "Catalog") -> None:
+        """Take over what `old` has heard from the providers that both have."""
+        for name, provider in self.providers.items():
+            if old.providers.get(name) is not provider:
+                continue
+            _carry(name, old._lists, self._lists)
+            _carry(name, old._asked_at, self._asked_at)
+            _carry(name, old.failures, self.failures)
+        self._index()
 
     async def routes(self, name: str, token: AccessToken) -> tuple[Route, ...]:
         """Return the routes for `name` that `token` may use. Raises RequestError (404 or 403)."""
@@ -144,11 +156,19 @@ class Catalog:
         if self._lists.get(name) == models:
             return
         self._lists[name] = models
+        self._index()
+
+    def _index(self) -> None:
         self._resolved.clear()
         self._by_model = {}
         for provider, infos in self._lists.items():
             for info in infos:
                 self._by_model.setdefault(info.id, []).append(provider)
+
+
+def _carry(name: str, source: Mapping[str, _T], target: dict[str, _T]) -> None:
+    if name in source:
+        target[name] = source[name]
 
 
 def _not_found(name: str, unknown: Unknown) -> RequestError:

@@ -1,16 +1,17 @@
 """What a request may cost at most: its routes, each with its price, and the hold that covers the dearest."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chatvault.core.chat import ChatRequest
+from chatvault.core.chat import CacheTtl, ChatRequest
 from chatvault.core.estimate import input_bound
 from chatvault.core.ledger import Hold
 from chatvault.core.model_limits import limits
-from chatvault.core.pricing import PriceBook, RateCard, ceiling
+from chatvault.core.pricing import RateCard, ceiling
 from chatvault.core.routing import Route
 from chatvault.errors import RequestError
 from chatvault.gateway.call import Call
+from chatvault.gateway.price_list import PriceList
 from chatvault.providers.base import Provider
 
 # What a model may produce when neither the request, nor the provider, nor the table of limits says so.
@@ -19,12 +20,19 @@ _UNKNOWN_MODELS_OUTPUT = 131_072
 
 @dataclass(frozen=True, slots=True)
 class PricedRoute:
-    """A route, its provider, and its price: `card` is None at home, and where nobody knows the price."""
+    """A route, its provider, and its price: `card` is None at home, and where nobody knows the price.
+
+    The ceiling is that of `input_tokens` and `output_tokens`, the most it can take. `cut_tokens` is the
+    `max_tokens` to be sent where the budget has no room for the model's own.
+    """
 
     route: Route
     provider: Provider
     card: RateCard | None
     ceiling_picousd: int | None
+    input_tokens: int = 0
+    output_tokens: int | None = None
+    cut_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +46,9 @@ class Plan:
 class Planner:
     """Price the routes of a request."""
 
-    def __init__(
-        self,
-        *,
-        providers: Mapping[str, Provider],
-        prices: PriceBook,
-        remember_card: Callable[[RateCard], None],
-    ) -> None:
+    def __init__(self, providers: Mapping[str, Provider], prices: PriceList) -> None:
         self._providers = providers
         self._prices = prices
-        self._remember_card = remember_card
-        self._remembered: set[str] = set()
 
     def plan(self, call: Call, request: ChatRequest, routes: Sequence[Route]) -> Plan:
         """Return the plan for a request that `routes` may answer. Raises RequestError (400)."""
@@ -60,7 +60,7 @@ class Planner:
                 param="messages",
             )
         priced = tuple([self._priced(route, request, call.started_ms) for route in able])
-        return Plan(priced, _hold(call, request, priced))
+        return Plan(priced, hold_of(call, request, priced))
 
     def _priced(self, route: Route, request: ChatRequest, now_ms: int) -> PricedRoute:
         provider = self._providers[route.provider]
@@ -69,18 +69,35 @@ class Planner:
         card = self._prices.find(route.provider, provider.kind, route.model, at_ms=now_ms)
         if card is None:
             return PricedRoute(route, provider, None, None)
-        if card.id not in self._remembered:
-            self._remember_card(card)
-            self._remembered.add(card.id)
         output = provider.output_limit(request, route.model)
         if output is None:
             known = limits(provider.kind, route.model)
             output = (known.max_output_tokens if known is not None else None) or _UNKNOWN_MODELS_OUTPUT
-        most = ceiling(card, input_tokens=input_bound(request), output_tokens=output, started_ms=now_ms)
-        return PricedRoute(route, provider, card, most)
+        bound = input_bound(request)
+        most = ceiling(
+            card,
+            input_tokens=bound,
+            output_tokens=output,
+            started_ms=now_ms,
+            longest_cache=_longest_cache(request),
+        )
+        return PricedRoute(route, provider, card, most, bound, output)
 
 
-def _hold(call: Call, request: ChatRequest, routes: tuple[PricedRoute, ...]) -> Hold:
+def ceiling_with(priced: PricedRoute, request: ChatRequest, output_tokens: int, started_ms: int) -> int:
+    """Return the most that a priced route can cost with another limit of its output, in picodollars."""
+    assert priced.card is not None
+    return ceiling(
+        priced.card,
+        input_tokens=priced.input_tokens,
+        output_tokens=output_tokens,
+        started_ms=started_ms,
+        longest_cache=_longest_cache(request),
+    )
+
+
+def hold_of(call: Call, request: ChatRequest, routes: Sequence[PricedRoute]) -> Hold:
+    """Return the hold that covers the dearest of `routes`."""
     dearest = routes[0]
     most: int | None = 0
     for priced in routes:
@@ -107,6 +124,16 @@ def _hold(call: Call, request: ChatRequest, routes: tuple[PricedRoute, ...]) -> 
         all(priced.route.is_local for priced in routes),
         dearest.card.id if dearest.card is not None else None,
     )
+
+
+def _longest_cache(request: ChatRequest) -> CacheTtl | None:
+    """Return the longest prompt cache that the request asks to be written, None where it asks for none."""
+    marks: set[CacheTtl | None] = {tool.cache for tool in request.tools}
+    for message in request.messages:
+        marks.add(message.cache)
+        if message.content is not None and not isinstance(message.content, str):
+            marks.update(part.cache for part in message.content)
+    return "1h" if "1h" in marks else "5m" if "5m" in marks else None
 
 
 def _has_remote_image(request: ChatRequest) -> bool:

@@ -1,6 +1,7 @@
 """One request's way, down to a provider and back up, once: this file alone knows the order.
 
-    parse → routes → plan (price, ceiling) → place → hold, committed → provider → answer → settlement
+    rate → parse → routes → plan (price, ceiling) → budget → place → hold, committed → provider → answer
+    → settlement
 
 Whatever happens on the way, a request of a valid access token is settled exactly once, and that is never
 awaited: a client that leaves cancels the task, and its row goes to the writer without a pause in between.
@@ -8,11 +9,12 @@ awaited: a client that leaves cancels the task, and its row goes to the writer w
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chatvault.core.ledger import Attempt, Status
 from chatvault.core.metering import Meter
 from chatvault.errors import ProviderBroke, ProviderError, ProviderTimeout, RequestError, StoreError
+from chatvault.gateway.admission import Admission
 from chatvault.gateway.answers import Headers, Send, as_request_error, error_body, send_error, send_json
 from chatvault.gateway.books import Books, Progress
 from chatvault.gateway.call import Call, Ending
@@ -53,6 +55,7 @@ class Relay:
         *,
         catalog: Catalog,
         planner: Planner,
+        admission: Admission,
         books: Books,
         places: Mapping[str, Places],
         heartbeat: Heartbeat,
@@ -60,6 +63,7 @@ class Relay:
     ) -> None:
         self._catalog = catalog
         self._planner = planner
+        self._admission = admission
         self._books = books
         self._places = places
         self._heartbeat = heartbeat
@@ -70,14 +74,20 @@ class Relay:
         progress = Progress()
         answer: SseAnswer | None = None
         try:
+            denied = self._admission.enter(call)
             parsed = parse(raw)
             request = progress.request = parsed.request
             call.model_name = request.model
             call.is_stream = request.stream
+            if denied is not None:
+                raise denied
             if parsed.dropped:
                 headers.append((b"x-chatvault-dropped", ", ".join(parsed.dropped).encode("ascii")))
             routes = await self._catalog.routes(request.model, call.token)
-            progress.plan = self._planner.plan(call, request, routes)
+            plan = self._planner.plan(call, request, routes)
+            progress.plan = self._admission.hold(call, request, plan)
+            headers += self._admission.headers(call)
+            progress.is_told = True
             if request.stream:
                 answer = SseAnswer(send, headers)
                 self._heartbeat.watch(answer)
@@ -96,6 +106,9 @@ class Relay:
             if ending is not Ending.CLIENT_LEFT:
                 await self._say_ending(ending, answer, send, headers)
         finally:
+            if call.ticket is not None:
+                # Settled long ago, but for a defect: then it counts as all that it could cost.
+                call.ticket.settle(None, 0)
             if answer is not None:
                 self._heartbeat.forget(answer)
 
@@ -110,7 +123,7 @@ class Relay:
             progress.meter.output_chars = len(completion.body)
         progress.upstream_request_id = completion.upstream_request_id
         call.is_over = True
-        headers.append((b"x-chatvault-route", progress.at.route.name.encode()))
+        headers += _route_headers(progress.at)
         self._books.settle(call, progress, status=Status.OK, http_status=200)
         await send_json(send, 200, completion.body, headers)
 
@@ -122,7 +135,7 @@ class Relay:
         try:
             progress.ttft_ms = int((self._clock() - call.started) * 1000)
             if not answer.has_started:
-                headers.append((b"x-chatvault-route", progress.at.route.name.encode()))
+                headers += _route_headers(progress.at)
             events = begun.first
             while events and not events.endswith(SSE_DONE):
                 await answer.write(events)
@@ -170,9 +183,13 @@ class Relay:
     async def _ask(self, progress: Progress, priced: PricedRoute) -> Begun:
         request = progress.request
         assert request is not None
+        if priced.cut_tokens is not None:
+            request = replace(request, max_tokens=priced.cut_tokens)
         progress.was_sent = True
         if not request.stream:
-            return Begun(await priced.provider.complete(request, priced.route.model), None, b"")
+            completion = await priced.provider.complete(request, priced.route.model)
+            progress.has_begun = True
+            return Begun(completion, None, b"")
         stream = await priced.provider.stream(request, priced.route.model)
         try:
             progress.meter = stream.meter
@@ -220,8 +237,10 @@ class Relay:
         )
         if answer is not None and answer.has_started:
             await answer.end(b"data: " + error_body(error) + b"\n\n")
-        else:
-            await send_error(send, error, headers)
+            return
+        if not progress.is_told:
+            headers += self._admission.headers(call)
+        await send_error(send, error, headers)
 
     def _settle_cut(self, call: Call, progress: Progress, ending: Ending, answer: SseAnswer | None) -> None:
         error = _ENDINGS[ending]
@@ -245,3 +264,10 @@ class Relay:
             await answer.end(b"data: " + error_body(error) + b"\n\n")
         else:
             await send_error(send, error, headers)
+
+
+def _route_headers(at: PricedRoute) -> Headers:
+    headers = [(b"x-chatvault-route", at.route.name.encode())]
+    if at.cut_tokens is not None:
+        headers.append((b"x-chatvault-max-tokens", b"%d" % at.cut_tokens))
+    return headers

@@ -20,7 +20,7 @@ from chatvault.providers.anthropic_wire import (
 from chatvault.providers.reasoning_memory import Thoughts
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import DONE, ChunkWriter
-from chatvault.providers.upstream import Answer, request_id, run_out
+from chatvault.providers.upstream import Answer, broken_off, request_id, run_out
 
 
 @dataclass(slots=True)
@@ -77,20 +77,20 @@ class AnthropicStream:
                 raise ProviderBroke(f"{self._provider} sent an event that is too large") from exc
             out = self._take(events) if events else b""
             if not data:
-                self._body_ended()
+                self._body_ended(events)
             if out:
                 return out
+            if data and not events and not self._framer.is_comment:
+                self._answer.payload_seen()
 
     def close(self) -> None:
         """Let go of the answer."""
         self._answer.close()
 
-    def _body_ended(self) -> None:
+    def _body_ended(self, rest: bytes) -> None:
         self._has_body_ended = True
         if not self._is_done and self._error is None:
-            self._error = ProviderBroke(
-                f"{self._provider} broke off its answer", upstream_request_id=self.meter.upstream_request_id
-            )
+            self._error = broken_off(self._provider, rest, request_id=self.meter.upstream_request_id)
 
     def _take(self, events: bytes) -> bytes:
         out = []

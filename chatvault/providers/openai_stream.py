@@ -16,7 +16,7 @@ from chatvault.providers.openai_usage import WireUsage, usage_of
 from chatvault.providers.openai_wire import rename_reasoning
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import DONE, ChunkWriter, fresh_id
-from chatvault.providers.upstream import Answer, request_id, run_out
+from chatvault.providers.upstream import Answer, broken_off, request_id, run_out
 
 
 class _Delta(msgspec.Struct):
@@ -95,7 +95,7 @@ class OpenAIStream:
                 raise ProviderBroke(f"{self._provider} sent an event that is too large") from exc
             out = self._take(events) if events else b""
             if not data:
-                self._body_ended()
+                self._body_ended(events)
             out += self._ending()
             if out:
                 if self._listener is not None:
@@ -195,7 +195,7 @@ class OpenAIStream:
                     text_bytes += len(text.encode())
         return text_bytes
 
-    def _body_ended(self) -> None:
+    def _body_ended(self, rest: bytes) -> None:
         self._has_body_ended = True
         if self._is_done or self._error is not None:
             return
@@ -203,9 +203,7 @@ class OpenAIStream:
         if self.meter.finish_reason is not None:
             self._is_done = True
         else:
-            self._error = ProviderBroke(
-                f"{self._provider} broke off its answer", upstream_request_id=self.meter.upstream_request_id
-            )
+            self._error = broken_off(self._provider, rest, request_id=self.meter.upstream_request_id)
 
     def _ending(self) -> bytes:
         if not self._is_done:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from chatvault.errors import ProviderError
+from chatvault.errors import ProviderBroke, ProviderError
 from chatvault.providers.refusals import refusal, stream_error
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -108,18 +108,20 @@ async def fetch(
 
 
 async def open_stream(client: Client, path: str, *, provider: str, headers: Headers, body: bytes) -> Answer:
-    """Send a request for a stream and return the answer once it begins.
+    """Send a request for a stream and return the answer once it begins. Raises ProviderError.
 
-    Its reader says itself what counts as a sign of life. Raises ProviderError, also where JSON comes in place
-    of events: that is an error under a status that says otherwise.
+    Its reader says itself what counts as a sign of life.
     """
-    answer = await open_answer(
+    return await open_answer(
         client, "POST", path, provider=provider, headers=headers, body=body, manual_clock=True
     )
-    if not (answer.header(b"content-type") or "").lower().startswith("application/json"):
-        return answer
-    try:
-        said = await answer.read_all(ERROR_BODY_LIMIT)
-    finally:
-        answer.close()
-    raise stream_error(provider, said, request_id=request_id(answer))
+
+
+def broken_off(provider: str, rest: bytes, *, request_id: str | None) -> ProviderError:
+    """Return the error of a stream that ended too early; `rest` is what came in place of its last event.
+
+    JSON without events is an error under a status that says otherwise.
+    """
+    if rest.lstrip()[:1] == b"{":
+        return stream_error(provider, rest, request_id=request_id)
+    return ProviderBroke(f"{provider} broke off its answer", upstream_request_id=request_id)

@@ -1,6 +1,8 @@
 """What SQLite's errors mean here: which ones pass by themselves, and which are the fault of a single row."""
 
+import errno
 import sqlite3
+from pathlib import Path
 
 from chatvault.errors import DatabaseDamaged, StorageFull, StoreError
 
@@ -49,3 +51,12 @@ def store_error(error: BaseException) -> StoreError:
 def _code(error: BaseException) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
     return code & _PRIMARY_CODE if isinstance(code, int) else None
+
+
+def os_error(error: OSError, path: Path) -> StoreError:
+    """Say what an error of the system's about the file at `path` means."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(f"there is no room left to write {path}", hint="free some space on its disk")
+    return StoreError(
+        f"{path} can't be used: {error.strerror or error}", hint="see its owner and permissions"
+    )

@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 
 from chatvault.errors import StoreError
 from chatvault.store import faults
+from chatvault.store.checkpoints import Sealer
+from chatvault.store.entries import Head, read_head
 from chatvault.store.group import Group
-from chatvault.store.transaction import Head, Transaction, read_head
+from chatvault.store.transaction import Transaction
 from chatvault.store.waiting import (
     Change,
     Groupable,
@@ -32,6 +34,8 @@ from chatvault.store.waiting import (
 _MOST_IN_A_GROUP = 1024
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 5.0
+_COMPANY_SECONDS = 0.005
+_UNAWAITED = (Settlement, NewCard)
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +45,20 @@ Item = Groupable | Change[object] | Stop
 class GroupCommit:
     """Own the writing connection, and the one thread that uses it."""
 
-    def __init__(self, connection: sqlite3.Connection, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        now_ms: Callable[[], int],
+        *,
+        sealer: Sealer | None = None,
+    ) -> None:
         self._connection = connection
+        self._sealer = sealer
         self._now_ms = now_ms
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._kept: list[Groupable] = []
+        self._in_hand: list[Item] = []
+        self._unwritten = 0
         self._failures = 0
         self._stop: Stop | None = None
         self._is_full_sync: bool | None = None
@@ -69,7 +82,7 @@ class GroupCommit:
     @property
     def queue_length(self) -> int:
         """How many things wait to be written, those that were tried and failed included."""
-        return self._queue.qsize() + len(self._kept)
+        return self._queue.qsize() + self._unwritten
 
     def put(self, item: Item) -> None:
         """Queue `item`. Raises StoreError when the thread has ended."""
@@ -92,7 +105,10 @@ class GroupCommit:
     def _run(self) -> None:
         try:
             while self._stop is None or self._kept:
-                self._serve(self._gather())
+                self._in_hand = self._gather()
+                self._unwritten = len(self._in_hand)
+                self._serve(self._in_hand)
+                self._in_hand = []
                 if self._stop is not None and self._kept and time.monotonic() > self._stop.deadline:
                     _log.critical(
                         "%d entries could not be written before the end; requests among them will be settled "
@@ -100,14 +116,16 @@ class GroupCommit:
                         len(self._kept),
                     )
                     break
-        except BaseException:
+        except BaseException as error:
             # A defect of ours. The thread must not vanish while requests wait for it.
-            _log.critical("the database writer failed", exc_info=True)
-            self.problem = "the database writer failed: see the log"
-            raise
+            self._fail(error)
         finally:
             self._has_ended = True
             self._turn_all_away()
+
+    def _fail(self, error: BaseException) -> None:
+        _log.critical("the database writer failed", exc_info=error)
+        self.problem = "the database writer failed: see the log"
 
     def _gather(self) -> list[Item]:
         items: list[Item] = [*self._kept]
@@ -116,11 +134,22 @@ class GroupCommit:
         try:
             if self._stop is None or timeout is not None:
                 items.append(self._queue.get(timeout=timeout))
+            if items:
+                self._await_company(items)
             while len(items) < _MOST_IN_A_GROUP:
                 items.append(self._queue.get_nowait())
         except queue.Empty:
             pass
         return items
+
+    def _await_company(self, items: list[Item]) -> None:
+        """Hold back what nobody waits for a moment: the next hold takes it along in its own commit.
+
+        Written at once, a settlement's commit would stand in the way of the hold that follows it.
+        """
+        deadline = time.monotonic() + _COMPANY_SECONDS
+        while len(items) < _MOST_IN_A_GROUP and isinstance(items[-1], _UNAWAITED):
+            items.append(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
 
     def _retry_seconds(self) -> float:
         return min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * float(1 << min(self._failures, 10)))
@@ -134,6 +163,7 @@ class GroupCommit:
                 self._change(item)
             elif isinstance(item, Stop):
                 self._stop = item
+                self._unwritten -= 1
             else:
                 group.append(item)
         self._commit(group)
@@ -156,6 +186,7 @@ class GroupCommit:
             self._postpone(items, error)
         else:
             self._is_well()
+            self._unwritten -= len(items)
             tell(items)
 
     def _write(self, items: Sequence[Groupable]) -> None:
@@ -175,9 +206,11 @@ class GroupCommit:
         except BaseException as error:
             # As in any future, whoever asked for the change gets its error, whatever it is.
             self._roll_back()
+            self._unwritten -= 1
             change.fail(self._told(error))
         else:
             self._is_well()
+            self._unwritten -= 1
             change.succeed()
 
     def _begin(self, *, is_durable: bool) -> Transaction:
@@ -188,9 +221,12 @@ class GroupCommit:
         return Transaction(self._connection, self._now_ms())
 
     def _end(self, tx: Transaction) -> None:
+        if self._sealer is not None:
+            self._sealer.before_commit(tx)
         tx.finish()
         self._connection.execute("COMMIT")
         self.head = tx.head
+        tx.committed()
 
     def _roll_back(self) -> None:
         # SQLite rolls back by itself after some errors.
@@ -218,14 +254,16 @@ class GroupCommit:
             _log.error("%s", faults.store_error(error).message)
         self._failures += 1
         self._note(error)
-        self._kept += [item for item in items if isinstance(item, Settlement | NewCard | Mark)]
-        tell(
-            [item for item in items if isinstance(item, NewHold | Record)], lambda: faults.store_error(error)
-        )
+        kept = [item for item in items if isinstance(item, Settlement | NewCard | Mark)]
+        self._kept += kept
+        self._unwritten -= len(items) - len(kept)
+        turned_away = [item for item in items if isinstance(item, NewHold | Record)]
+        tell(turned_away, lambda: faults.store_error(error))
 
     def _turn_away(self, item: Groupable, error: BaseException) -> None:
         """Give up one thing that can never be written as it is; the rest of its group goes on."""
         self.defects += 1
+        self._unwritten -= 1
         if isinstance(item, Settlement):
             what = "was settled already" if self._is_settled(item.row.id) else f"can't be settled: {error!r}"
             _log.error("request %s %s; a ledger row was turned away", item.row.id, what)
@@ -241,15 +279,14 @@ class GroupCommit:
         return StoreError(self.problem or "the database is closed", hint="chatvault serve")
 
     def _turn_all_away(self) -> None:
-        left: list[Groupable] = self._kept
-        self._kept = []
+        left: list[Item] = [*self._kept, *self._in_hand]
+        self._kept, self._in_hand = [], []
         try:
             while True:
-                item = self._queue.get_nowait()
-                if isinstance(item, Change):
-                    item.fail(self._ended_error())
-                elif not isinstance(item, Stop):
-                    left.append(item)
+                left.append(self._queue.get_nowait())
         except queue.Empty:
             pass
-        tell(left, self._ended_error)
+        for item in left:
+            if isinstance(item, Change):
+                item.fail(self._ended_error())
+        tell([item for item in left if not isinstance(item, Change | Stop)], self._ended_error)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from chatvault.core.ulid import epoch_ms, lowest
 from chatvault.errors import UsageError
-from chatvault.store import request_ids, sums
+from chatvault.store import sums
 from chatvault.store.reader import Reader
 from chatvault.store.report_plan import Piece, local_days, plan
 from chatvault.store.rows import Cell
@@ -29,6 +30,8 @@ DIMENSIONS = (*COLUMNS, *BUCKETS)
 
 # All zones in use are whole quarters of an hour away from UTC.
 _SLOT_MS = 900_000
+# The year 2100.
+_FAR_MS = 4_102_444_800_000
 
 _LEDGER_SUMS = """count(*),
     coalesce(sum(status IN ('error', 'interrupted')), 0), coalesce(sum(status = 'cancelled'), 0),
@@ -89,11 +92,9 @@ def report(
     for name in by:
         if name not in DIMENSIONS:
             raise UsageError(f"usage can't be shown by {name!r}", hint=f"choose from {', '.join(DIMENSIONS)}")
-    since_ms = max(since_ms, 0)
     with reader.snapshot():
         query = _Query(reader, tuple(by), timezone, token, model)
-        if since_ms < until_ms:
-            query.sum_up(since_ms, until_ms)
+        query.sum_up(*_within_the_ledger(reader, since_ms, until_ms))
         names = dict(reader.select("SELECT id, name FROM token").fetchall()) if "token" in by else {}
     table = sums.without_empty(query.table)
     rows = [_row(tuple(by), key, value, names) for key, value in table.items()]
@@ -126,6 +127,8 @@ class _Query:
         self.table: Table = {}
 
     def sum_up(self, since_ms: int, until_ms: int) -> None:
+        if since_ms >= until_ms:
+            return
         if "hour" in self._by:
             self._read_by_slot(since_ms, until_ms)
         else:
@@ -190,12 +193,29 @@ class _Query:
         return known
 
 
+def _within_the_ledger(reader: Reader, since_ms: int, until_ms: int) -> tuple[int, int]:
+    first, last = reader.select(
+        "SELECT (SELECT min(id) FROM ledger), (SELECT max(id) FROM ledger)"
+    ).fetchone()
+    if first is None:
+        return 0, 0
+    return max(since_ms, _instant(first, 0)), min(until_ms, _instant(last, _FAR_MS) + 1)
+
+
+def _instant(request_id: str, otherwise: int) -> int:
+    try:
+        return epoch_ms(request_id)
+    except ValueError:
+        # A row that somebody put in by hand: `audit verify --full` names it.
+        return otherwise
+
+
 def _span() -> str:
     return "ledger WHERE id >= ? AND id < ?"
 
 
 def _ids(start_ms: int, end_ms: int) -> tuple[str, str]:
-    return request_ids.floor(start_ms), request_ids.floor(end_ms)
+    return lowest(start_ms), lowest(end_ms)
 
 
 def _token_ids(reader: Reader, token: str) -> list[str]:
@@ -213,6 +233,8 @@ def _row(by: tuple[str, ...], key: Key, value: Sums, names: dict[str, str]) -> R
     return ReportRow(values, value, token_id)
 
 
-def _order(row: ReportRow) -> tuple[tuple[str, ...], int, int, tuple[str, ...]]:
-    times = tuple(row.values[name] or "" for name in BUCKETS if name in row.values)
-    return times, -row.sums.cost_picousd, -row.sums.requests, tuple(v or "" for v in row.values.values())
+def _order(row: ReportRow) -> tuple[float, int, int, tuple[str, ...]]:
+    # An hour sorts by its instant: in the night when clocks go back, 02:00+02:00 comes before 02:00+01:00.
+    time = row.values.get("hour") or row.values.get("day")
+    at = datetime.fromisoformat(time).timestamp() if time else 0.0
+    return at, -row.sums.cost_picousd, -row.sums.requests, tuple(v or "" for v in row.values.values())

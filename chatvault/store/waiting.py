@@ -84,7 +84,7 @@ class Change(Generic[T]):
 
     def fail(self, error: BaseException) -> None:
         """Hand over the error: nothing was written."""
-        if self.future.set_running_or_notify_cancel():
+        if not self.future.done() and self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
 
 

@@ -1,32 +1,16 @@
-"""The control socket, from both its ends."""
+"""The daemon's side of the control socket."""
 
 import asyncio
+import http.client
 import socket
 import stat
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from chatvault.control.client import ControlClient
-from chatvault.control.lock import WriterLock
-from chatvault.control.server import ControlApp, ControlServer, Handler, bind_control_socket
+from chatvault.control.server import bind_control_socket
 from chatvault.core.chat import JsonObject
-from chatvault.errors import AlreadyRunning, ChatVaultError, ConfigError, DaemonNotRunning, NotPermitted
-
-
-async def echo(body: JsonObject) -> JsonObject:
-    return {"got": dict(body)}
-
-
-async def refuse(body: JsonObject) -> JsonObject:
-    raise NotPermitted("not yours", hint="ask the owner")
-
-
-async def reject(body: JsonObject) -> JsonObject:
-    raise ConfigError("port: wrong", path="/c.yaml", line=3)
+from tests.support.control import serving
 
 
 async def slow(body: JsonObject) -> JsonObject:
@@ -34,53 +18,36 @@ async def slow(body: JsonObject) -> JsonObject:
     return {"done": True}
 
 
-ROUTES: dict[tuple[str, str], Handler] = {
-    ("GET", "/v1/echo"): echo,
-    ("POST", "/v1/echo"): echo,
-    ("POST", "/v1/refuse"): refuse,
-    ("POST", "/v1/reload"): reject,
-    ("POST", "/v1/slow"): slow,
-}
+async def echo(body: JsonObject) -> JsonObject:
+    return {"got": dict(body)}
 
 
-@contextmanager
-def serving(path: Path) -> Iterator[Callable[[], None]]:
-    """Serve ROUTES at `path` in a thread; yields what asks it to stop."""
-    ready = threading.Event()
-    stop = asyncio.Event()
-    loop_of: list[asyncio.AbstractEventLoop] = []
-
-    async def main() -> None:
-        server = ControlServer(ControlApp(ROUTES), bind_control_socket(path), path)
-        await server.start()
-        loop_of.append(asyncio.get_running_loop())
-        ready.set()
-        await stop.wait()
-        await server.stop()
-
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
-    thread.start()
-    assert ready.wait(5)
-
-    def ask_to_stop() -> None:
-        loop_of[0].call_soon_threadsafe(stop.set)
-
-    try:
-        yield ask_to_stop
-    finally:
-        if thread.is_alive():
-            ask_to_stop()
-        thread.join(5)
+ROUTES = {("POST", "/v1/slow"): slow, ("POST", "/v1/echo"): echo}
 
 
-def test_a_call_and_its_answer(tmp_path: Path) -> None:
-    path = tmp_path / "control.sock"
-    with serving(path):
-        client = ControlClient(path)
+def raw(path: Path, request: bytes) -> http.client.HTTPResponse:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(5)
+    connection.connect(str(path))
+    connection.sendall(request)
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    response.read()
+    connection.close()
+    return response
 
-        assert client.get("/v1/echo", {"a": "b c"}) == {"got": {"a": "b c"}}
-        assert client.post("/v1/echo", {"n": [1, None]}) == {"got": {"n": [1, None]}}
-        assert client.is_running()
+
+def test_a_body_that_is_no_json_object_is_refused(tmp_path: Path) -> None:
+    with serving(tmp_path / "s", ROUTES):
+        for body in (b"{", b"[]", b"7"):
+            head = f"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+            assert raw(tmp_path / "s", head.encode() + body).status == 400
+
+
+def test_a_body_without_end_is_refused(tmp_path: Path) -> None:
+    head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 2000000\r\n\r\n"
+    with serving(tmp_path / "s", ROUTES):
+        assert raw(tmp_path / "s", head + b"x" * 1_000_001).status == 400
 
 
 def test_the_socket_is_private_from_its_birth_and_gone_at_the_end(tmp_path: Path) -> None:
@@ -89,39 +56,14 @@ def test_the_socket_is_private_from_its_birth_and_gone_at_the_end(tmp_path: Path
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     listener.close()
 
-    with serving(path):
+    with serving(path, ROUTES):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not path.exists()
 
 
-def test_a_path_longer_than_the_kernel_takes_works_too(tmp_path: Path) -> None:
-    folder = tmp_path / ("d" * 120)
-    folder.mkdir()
-    with serving(folder / "control.sock"):
-        assert ControlClient(folder / "control.sock").get("/v1/echo") == {"got": {}}
-
-
-@pytest.mark.parametrize(
-    ("path", "message", "hint", "exit_code"),
-    [
-        ("/v1/refuse", "not yours", "ask the owner", 4),
-        ("/v1/reload", "/c.yaml:3: port: wrong", None, 2),
-        ("/v1/nothing", "the daemon does not know POST /v1/nothing", "restart the daemon", 2),
-    ],
-)
-def test_an_error_comes_over_whole(
-    tmp_path: Path, path: str, message: str, hint: str | None, exit_code: int
-) -> None:
-    with serving(tmp_path / "s"), pytest.raises(ChatVaultError) as caught:
-        ControlClient(tmp_path / "s").post(path)
-
-    assert (caught.value.message, caught.value.exit_code) == (message, exit_code)
-    assert hint is None or (caught.value.hint or "").startswith(hint)
-
-
 def test_an_answer_under_way_is_finished_before_the_end(tmp_path: Path) -> None:
     answers = []
-    with serving(tmp_path / "s") as ask_to_stop:
+    with serving(tmp_path / "s", ROUTES) as ask_to_stop:
         caller = threading.Thread(
             target=lambda: answers.append(ControlClient(tmp_path / "s").post("/v1/slow"))
         )
@@ -131,57 +73,3 @@ def test_an_answer_under_way_is_finished_before_the_end(tmp_path: Path) -> None:
         caller.join(5)
 
     assert answers == [{"done": True}]
-
-
-def test_no_daemon_says_how_to_start_one(tmp_path: Path) -> None:
-    with pytest.raises(DaemonNotRunning) as caught:
-        ControlClient(tmp_path / "none").get("/v1/status")
-
-    assert (caught.value.hint, caught.value.exit_code) == ("chatvault serve", 3)
-
-
-def test_a_socket_left_behind_is_told_apart_and_taken_over(tmp_path: Path) -> None:
-    path = tmp_path / "s"
-    bind_control_socket(path).close()
-
-    with pytest.raises(DaemonNotRunning, match="left its socket behind"):
-        ControlClient(path).get("/v1/status")
-    with serving(path):
-        assert ControlClient(path).is_running()
-
-
-def test_a_daemon_that_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "s"))
-        listener.listen()
-
-        with pytest.raises(ChatVaultError, match="does not answer"):
-            ControlClient(tmp_path / "s", timeout=0.1).get("/v1/status")
-
-
-def test_an_answer_that_makes_no_sense_is_said(tmp_path: Path) -> None:
-    def answer(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        with connection:
-            connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 500 X\r\ncontent-length: 4\r\n\r\noops")
-
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "s"))
-        listener.listen()
-        thread = threading.Thread(target=answer, args=(listener,))
-        thread.start()
-        with pytest.raises(ChatVaultError, match="nonsense"):
-            ControlClient(tmp_path / "s").get("/v1/status")
-        thread.join(5)
-
-
-def test_the_lock_has_one_holder(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    with WriterLock.acquire(path):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        with pytest.raises(AlreadyRunning, match="process ") as caught:
-            WriterLock.acquire(path)
-        assert caught.value.exit_code == 6
-
-    WriterLock.acquire(path).release()

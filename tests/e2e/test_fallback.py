@@ -5,7 +5,16 @@ import pytest
 from tests.support.clients import ask, chat
 from tests.support.daemon import Serve
 from tests.support.openai_shape import PRICE, chunk, fitting, provider, refusal
-from tests.support.scripted import CUT, STALL, Answer, Script, Upstream, closed_port, event_stream
+from tests.support.scripted import (
+    CUT,
+    STALL,
+    Answer,
+    Script,
+    Upstream,
+    closed_port,
+    event_stream,
+    json_answer,
+)
 
 _BROKEN: dict[str, Script] = {
     "429": refusal(429, "slow down", retry_after="7"),
@@ -13,7 +22,7 @@ _BROKEN: dict[str, Script] = {
     "502": refusal(502),
     "503": refusal(503),
     "529": refusal(529),
-    "cut before the status line": lambda seen: Answer(before_headers=[0.3, CUT]),
+    "cut before the status line": lambda seen: Answer(before_headers=[0.1, CUT]),
     "silent before the status line": lambda seen: Answer(before_headers=[STALL]),
     "not HTTP at all": lambda seen: Answer(before_headers=[b"SSH-2.0-OpenSSH_9.2\r\n\r\n", CUT]),
 }
@@ -31,6 +40,8 @@ def _two_routes(first: str, second: str) -> dict[str, object]:
 @pytest.mark.parametrize("how", list(_BROKEN))
 def test_a_broken_first_route_gives_way(serve: Serve, upstream: Upstream, how: str, stream: bool) -> None:
     with Upstream(_BROKEN[how]) as broken:
+        # Asked for its models, it hangs up: the call finds no connection whose end could be a coincidence.
+        broken.lists["/v1/models"] = json_answer({"data": []}, connection="close")
         daemon = serve(_two_routes(broken.url, upstream.url))
         heard = ask(daemon.url, daemon.add_token(), chat("either", stream=stream))
         assert (heard.status, heard.text) == (200, "one two three")

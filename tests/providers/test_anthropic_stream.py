@@ -245,3 +245,10 @@ def test_any_cut_of_the_bytes_gives_the_same_events(parts, cuts, asked):
     pieces = asyncio.run(read_to_end(stream_of(*cut(sent, cuts), include_usage=asked)))
     assert pieces == whole
     assert hear(whole).is_done
+
+
+def test_json_in_place_of_a_stream_is_an_error():
+    told = b'{\n  "error": {"message": "m", "type": "rate_limit_error"}\n}'
+    whole, error, _ = broken(told[:9], told[9:])
+    assert whole == b""
+    assert isinstance(error, ProviderOverloaded)

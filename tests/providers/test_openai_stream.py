@@ -270,3 +270,10 @@ def test_any_cut_of_the_bytes_gives_the_same_events(middle, cuts, asked):
     assert pieces == whole
     assert in_pieces.meter.usage == stream.meter.usage
     assert (hear(whole).usage is not None) == asked
+
+
+def test_json_in_place_of_a_stream_is_an_error():
+    told = b'{\n  "error": {"message": "m", "type": "rate_limit_error"}\n}'
+    whole, error, _ = pass_on_until_it_breaks(told[:9], told[9:])
+    assert whole == b""
+    assert isinstance(error, ProviderOverloaded)

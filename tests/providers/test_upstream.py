@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from chatvault.errors import ProviderBroke, ProviderFailed, ProviderOverloaded, ProviderRefused
-from chatvault.providers.upstream import fetch, open_answer, open_stream, request_id
+from chatvault.providers.upstream import broken_off, fetch, open_answer, open_stream, request_id
 from tests.support.answers import FakeAnswer, FakeClient
 
 
@@ -46,11 +46,15 @@ def test_a_stream_says_itself_what_counts_as_a_sign_of_life():
 
 
 @pytest.mark.parametrize(
-    ("body", "kind"),
-    [(b'{"error":{"message":"m","type":"rate_limit_error"}}', ProviderOverloaded), (b"{}", ProviderFailed)],
+    ("rest", "kind"),
+    [
+        (b'{"error":{"message":"m","type":"rate_limit_error"}}\n\n', ProviderOverloaded),
+        (b"\n{}\n\n", ProviderFailed),
+        (b"", ProviderBroke),
+        (b"data: {\n\n", ProviderBroke),
+    ],
 )
-def test_json_in_place_of_a_stream_is_an_error(body, kind):
-    answer = FakeAnswer(body, headers=[(b"content-type", b"application/json")])
-    with pytest.raises(kind):
-        asyncio.run(open_stream(FakeClient([answer]), "/p", provider="up", headers=[], body=b""))
-    assert answer.is_closed
+def test_json_in_place_of_events_is_an_error_and_nothing_is_a_break(rest, kind):
+    error = broken_off("up", rest, request_id="req_1")
+    assert type(error) is kind
+    assert error.upstream_request_id == "req_1"

@@ -117,7 +117,7 @@ class HttpClient:
             self._fixed += b"proxy-authorization: " + proxy.authorization + b"\r\n"
 
     def _fixed_for(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-        names = [name for name, _ in headers]
+        names = [name.lower() for name, _ in headers]
         fixed = self._fixed if b"user-agent" in names else self._fixed + self._agent
         if self._authorization is not None and b"authorization" not in names:
             fixed += b"authorization: " + self._authorization + b"\r\n"

@@ -31,11 +31,11 @@ class Timeouts:
 
 
 class SilenceClock:
-    """Calls `on_due` with how late it is, once nothing has moved the deadline for `limit`; all in seconds."""
+    """Calls `on_due` once nothing has moved the deadline for `limit` seconds."""
 
     __slots__ = ("_armed_for", "_deadline", "_loop", "_on_due", "_timer", "limit")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_due: Callable[[float], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_due: Callable[[], None]) -> None:
         self.limit = _NEVER
         self._loop = loop
         self._on_due = on_due
@@ -54,13 +54,10 @@ class SilenceClock:
             self._disarm()
             self._arm(deadline)
 
-    def allow(self, seconds: float) -> None:
-        """Put an end that is due off by a little."""
-        self._arm(self._loop.time() + seconds)
-
     def stop(self) -> None:
         """Never call again."""
         self._deadline = _NEVER
+        self._on_due = _nothing
         self._disarm()
 
     def _arm(self, when: float) -> None:
@@ -76,8 +73,11 @@ class SilenceClock:
         self._timer, self._armed_for = None, _NEVER
         if self._deadline == _NEVER:
             return
-        late = self._loop.time() - self._deadline
-        if late < 0:
+        if self._loop.time() < self._deadline:
             self._arm(self._deadline)
         else:
-            self._on_due(late)
+            self._on_due()
+
+
+def _nothing() -> None:
+    pass

@@ -8,7 +8,6 @@ socket is left alone until somebody does.
 
 import asyncio
 import select
-import socket
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -22,8 +21,6 @@ from chatvault.providers.http.outgoing import Outgoing
 from chatvault.providers.http.response import Response
 
 UNREAD_LIMIT = 256 * 1024
-# A loop that was held up this long may find the bytes it waited for already there.
-_STALL_SECONDS = 0.2
 
 
 class Connection(asyncio.Protocol):
@@ -61,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._on_free = on_free
         self._on_lost = on_lost
         self._answer: Response | None = None
-        self._out: Outgoing | None = None
+        self._out = Outgoing()
         self._parser: Any = None
         self._poll = select.poll()
         self._clock = SilenceClock(loop, self._silent)
@@ -90,7 +87,7 @@ class Connection(asyncio.Protocol):
         is_whole: bool = True,
     ) -> None:
         """Send a request; unless it `is_whole`, `send` and `finish_sending` bring the rest."""
-        if self._out is None or self.transport is None or self.transport.is_closing():
+        if self.transport is None or self.transport.is_closing():
             answer.fail(self._broken_off(answer, None))
             return
         self._answer = answer
@@ -107,7 +104,7 @@ class Connection(asyncio.Protocol):
         Returns whether the next one is wanted: not after the answer has ended, failed, or is an error.
         """
         answer, out = self._answer, self._out
-        if answer is None or out is None or answer.status >= 400:
+        if answer is None or answer.status >= 400:
             return False
         out.send(data)
         self._set_clock()
@@ -121,9 +118,8 @@ class Connection(asyncio.Protocol):
 
     def finish_sending(self) -> None:
         """Say that `send` gave all there is: what is waited for now is the answer."""
-        if self._out is not None:
-            self._out.is_whole = True
-            self._set_clock()
+        self._out.is_whole = True
+        self._set_clock()
 
     def cut(self) -> None:
         """End the answer that is on its way, if there is one, and the connection."""
@@ -136,8 +132,7 @@ class Connection(asyncio.Protocol):
     def abandon(self) -> None:
         """Cut the connection at once; the answer has already parted from it."""
         self._answer = self._parser = None
-        if self._out is not None:
-            self._out.drop()
+        self._out.drop()
         if self.transport is not None:
             self.transport.abort()
 
@@ -156,16 +151,11 @@ class Connection(asyncio.Protocol):
     # What the transport tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport; silences are long here, so the system is asked to probe the other side."""
+        """Take the transport."""
         # uvloop's transports have the methods but not the base class.
         self.transport = cast(asyncio.Transport, transport)
-        self._out = Outgoing(self.transport)
-        sock = transport.get_extra_info("socket")
-        self._poll.register(sock.fileno(), select.POLLIN)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_KEEPIDLE"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 45)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+        self._out.transport = self.transport
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         """Hand what came to the parser, and what that made of it to the reader."""
@@ -211,13 +201,11 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stop sending."""
-        if self._out is not None:
-            self._out.pause()
+        self._out.can_write = False
 
     def resume_writing(self) -> None:
         """Go on sending."""
-        if self._out is not None:
-            self._out.resume()
+        self._out.resume()
         if self._answer is not None:
             self._set_clock()
 
@@ -231,27 +219,23 @@ class Connection(asyncio.Protocol):
         if answer.unread > UNREAD_LIMIT and not self._is_paused and self.transport is not None:
             self._is_paused = True
             self.transport.pause_reading()
-        if answer.status >= 400 and self._out is not None:
+        if answer.status >= 400:
             self._out.release()
 
     def _finish(self, answer: Response) -> None:
         self._answer = self._parser = None
         answer.detach()
         self.resume()
-        out, transport = self._out, self.transport
-        is_over = out is not None and out.is_over and transport is not None and not transport.is_closing()
-        if answer.is_keepable and is_over:
+        is_open = self.transport is not None and not self.transport.is_closing()
+        if answer.is_keepable and is_open and self._out.is_over:
             self._on_free(self)
         else:
             self.abandon()
 
     def _set_clock(self) -> None:
-        out = self._out
-        if out is None:
-            return
-        if out.is_stuck:
+        if self._out.is_stuck:
             self._clock.set(self._timeouts.write)
-        elif out.is_whole:
+        elif self._out.is_whole:
             timeouts, answer = self._timeouts, self._answer
             is_waiting = timeouts.head is not None and answer is not None and not answer.status
             self._clock.set(timeouts.head if is_waiting else timeouts.read)
@@ -259,16 +243,14 @@ class Connection(asyncio.Protocol):
             # The caller has more to send, and takes its time.
             self._clock.set(None)
 
-    def _silent(self, late: float) -> None:
-        answer, out = self._answer, self._out
-        if answer is None or out is None:
+    def _silent(self) -> None:
+        answer = self._answer
+        if answer is None:
             return
         if answer.parts:
             # Not the other side is silent: what it said has not been read yet.
             self._set_clock()
-        elif late > _STALL_SECONDS and self._poll.poll(0):
-            self._clock.allow(_STALL_SECONDS / 2)
-        elif out.is_stuck:
+        elif self._out.is_stuck:
             answer.fail(faults.write_timed_out(self._label, self._clock.limit))
         else:
             answer.fail(faults.timed_out(self._label, self._clock.limit, has_head=bool(answer.status)))

@@ -53,6 +53,7 @@ class Dialer:
         try:
             await connection.loop.create_connection(lambda: connection, sock=sock)
         except BaseException:
+            connection.abandon()
             sock.close()
             raise
         if proxy is not None and proxy.address.is_tls:

@@ -53,11 +53,11 @@ def not_connected(label: str, exc: OSError) -> ProviderUnreachable:
     """Say why a connection did not come about, and what to look at."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return NotConnected(
-            f"{label}: its certificate is not trusted: {exc.verify_message}",
+            f"{label}: its certificate is not trusted: {getattr(exc, 'verify_message', exc)}",
             hint="a CA of your own can be named in SSL_CERT_FILE",
         )
     if isinstance(exc, ssl.SSLError):
-        reason = (exc.reason or "handshake failed").replace("_", " ").lower()
+        reason = (getattr(exc, "reason", None) or "handshake failed").replace("_", " ").lower()
         return NotConnected(
             f"{label}: no TLS connection: {reason}",
             hint="does it speak https there? http:// and https:// are easily mixed up",

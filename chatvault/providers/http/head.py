@@ -1,5 +1,6 @@
 """The first lines of a request, in one join; a line break in a value can't become a line of its own."""
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -68,6 +69,7 @@ def checked(head: bytes, headers: Sequence[tuple[bytes, bytes]], *, lines: int) 
     return head
 
 
+@functools.lru_cache(maxsize=256)
 def start_line(method: str, target: str) -> bytes:
     """Return `METHOD TARGET HTTP/1.1`. Raises ConfigError for a target with blanks or control characters."""
     if not (target.isascii() and target.isprintable()) or " " in target:

@@ -14,10 +14,10 @@ class Outgoing:
     request is still being sent.
     """
 
-    __slots__ = ("_drained", "_rest", "_transport", "can_write", "is_whole")
+    __slots__ = ("_drained", "_rest", "can_write", "is_whole", "transport")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def __init__(self) -> None:
+        self.transport: asyncio.WriteTransport | None = None
         self._rest: memoryview | None = None
         self._drained: asyncio.Future[None] | None = None
         self.can_write = True
@@ -36,25 +36,24 @@ class Outgoing:
     def start(self, head: bytes, body: bytes, *, is_whole: bool) -> None:
         """Send a head and a body, a large one in slices; `send` brings more unless the request `is_whole`."""
         self.is_whole = is_whole
+        transport = self.transport
+        assert transport is not None, "nothing is sent before there is a connection"
         if len(body) <= _SMALL:
-            self._transport.write(head + body)
+            transport.write(head + body)
             return
-        self._transport.write(head)
+        transport.write(head)
         self._rest = memoryview(body)
         self._push()
 
     def send(self, data: bytes) -> None:
         """Send a further piece."""
-        self._transport.write(data)
+        if self.transport is not None:
+            self.transport.write(data)
 
     def drop(self) -> None:
         """Forget what was not sent yet."""
         self._rest = None
         self.release()
-
-    def pause(self) -> None:
-        """Stop: the other side takes no more for now."""
-        self.can_write = False
 
     def resume(self) -> None:
         """Go on."""
@@ -75,7 +74,7 @@ class Outgoing:
             self._drained = None
 
     def _push(self) -> None:
-        while self._rest is not None and self.can_write:
+        while self._rest is not None and self.can_write and self.transport is not None:
             piece, rest = self._rest[:SLICE], self._rest[SLICE:]
             self._rest = rest if rest else None
-            self._transport.write(piece)
+            self.transport.write(piece)

@@ -113,7 +113,8 @@ class Pool:
         if self._is_closed:
             connection.abandon()
             self._refuse_if_closed()
-        self._open.add(connection)
+        if connection.transport is not None:
+            self._open.add(connection)
         self.counts.connections += 1
         return connection
 

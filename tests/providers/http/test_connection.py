@@ -1,4 +1,5 @@
 import asyncio
+import socket
 import time
 
 import pytest
@@ -7,6 +8,7 @@ from chatvault.errors import ProviderBroke, ProviderError, ProviderTimeout
 from chatvault.providers.http import HttpClient
 from chatvault.providers.http.connection import UNREAD_LIMIT
 from chatvault.providers.http.faults import WriteTimedOut
+from chatvault.providers.http.outgoing import SLICE
 from tests.providers.http.conftest import Run
 from tests.support.scripted_server import Peer, serving, silence
 
@@ -72,8 +74,14 @@ def test_a_server_that_takes_nothing_is_a_write_timeout(run: Run) -> None:
 
         async with serving(deaf) as server:
             client = HttpClient(server.url, write_timeout=0.1, read_timeout=5)
+            asking = asyncio.ensure_future(client.request("POST", "/", body=bytes(4 * BIG)))
+            await asyncio.sleep(0.05)
+            (connection,) = client._pool()._open
+            # The body waits here, not in the transport.
+            assert connection.transport is not None
+            assert connection.transport.get_write_buffer_size() <= 2 * SLICE
             with pytest.raises(WriteTimedOut, match=r"took no more of the request for 0\.1 s"):
-                await client.request("POST", "/", body=bytes(4 * BIG))
+                await asking
             await client.aclose()
 
     run(main())
@@ -176,14 +184,14 @@ def test_each_piece_starts_the_clock_anew(run: Run) -> None:
         async def drip(peer: Peer) -> None:
             await peer.request()
             await peer.send(HEAD)
-            for _ in range(6):
-                await asyncio.sleep(0.05)
+            for _ in range(7):
+                await asyncio.sleep(0.06)
                 await peer.send(b"x")
 
         async with serving(drip) as server:
-            client = HttpClient(server.url, read_timeout=0.15)
+            client = HttpClient(server.url, read_timeout=0.3)
             answer = await client.request("GET", "/")
-            assert await answer.read_all() == b"xxxxxx"
+            assert await answer.read_all() == b"xxxxxxx"
             await client.aclose()
 
     run(main())
@@ -195,12 +203,12 @@ def test_with_a_manual_clock_only_payload_counts(run: Run, is_payload: bool) -> 
         async def comments(peer: Peer) -> None:
             await peer.request()
             await peer.send(HEAD)
-            for _ in range(8):
-                await asyncio.sleep(0.03)
+            for _ in range(10):
+                await asyncio.sleep(0.04)
                 await peer.send(b": ping\n\n")
 
         async with serving(comments) as server:
-            client = HttpClient(server.url, read_timeout=0.12)
+            client = HttpClient(server.url, read_timeout=0.25)
             answer = await client.request("GET", "/", manual_clock=True)
             read = b""
             try:
@@ -212,7 +220,7 @@ def test_with_a_manual_clock_only_payload_counts(run: Run, is_payload: bool) -> 
                 assert not is_payload
             else:
                 assert is_payload
-            assert (len(read) == 8 * 8) is is_payload
+            assert (len(read) == 10 * 8) is is_payload
             await client.aclose()
 
     run(main())
@@ -222,17 +230,17 @@ def test_the_clock_of_one_request_does_not_touch_the_next(run: Run) -> None:
     async def main() -> None:
         async def script(peer: Peer) -> None:
             await peer.answer()
-            await asyncio.sleep(0.12)
+            await asyncio.sleep(0.2)
             for _ in range(2):
                 await peer.request()
-                await asyncio.sleep(0.07)
+                await asyncio.sleep(0.16)
                 await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
             await peer.gone()
 
         async with serving(script) as server:
-            client = HttpClient(server.url, read_timeout=0.15)
+            client = HttpClient(server.url, read_timeout=0.3)
             await (await client.request("GET", "/")).read_all()
-            await asyncio.sleep(0.13)
+            await asyncio.sleep(0.25)
             for _ in range(2):
                 assert await (await client.request("GET", "/")).read_all() == b"ok"
             assert client.counts.connections == 1
@@ -246,13 +254,13 @@ def test_a_reader_that_takes_its_time_is_not_the_servers_silence(run: Run) -> No
         async def script(peer: Peer) -> None:
             await peer.request()
             await peer.send(HEAD, b"first")
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.45)
             await peer.send(b"second")
 
         async with serving(script) as server:
-            client = HttpClient(server.url, read_timeout=0.15)
+            client = HttpClient(server.url, read_timeout=0.3)
             answer = await client.request("GET", "/")
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.4)
             assert await answer.read() == b"first"
             assert await answer.read() == b"second"
             await client.aclose()
@@ -262,19 +270,17 @@ def test_a_reader_that_takes_its_time_is_not_the_servers_silence(run: Run) -> No
 
 def test_a_loop_held_up_longer_than_the_timeout_still_reads_what_came(run: Run) -> None:
     async def main() -> None:
-        async def script(peer: Peer) -> None:
-            await peer.answer()
-            await peer.gone()
-
-        async with serving(script) as server:
-            client = HttpClient(server.url, read_timeout=0.1)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            client = HttpClient(f"http://127.0.0.1:{port}", read_timeout=0.1)
             asking = asyncio.ensure_future(client.request("GET", "/"))
-            while not server.requests:
-                await asyncio.sleep(0)
-            # The answer goes out now, and the loop sees it only after the deadline.
-            server.peers[0].writer.transport.write(b"")
-            time.sleep(0.4)
-            assert (await asking).status == 200
+            await asyncio.sleep(0.03)
+            server, _ = listener.accept()
+            with server:
+                assert server.recv(65536)
+                server.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                time.sleep(0.2)
+                assert (await asking).status == 200
             await client.aclose()
 
     run(main())
@@ -316,14 +322,16 @@ def test_cancelling_a_write_or_a_wait_cuts_the_connection_at_once(run: Run, size
         async with serving(script) as server:
             client = HttpClient(server.url)
             asking = asyncio.ensure_future(client.request("POST", "/", body=bytes(size)))
-            await asyncio.sleep(0.05)
+            while not server.peers:
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.03)
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             assert client._pool().open_count == 0
-            await asyncio.wait_for(cut.wait(), 1)
+            await asyncio.wait_for(cut.wait(), 2)
             await client.aclose()
 
     run(main())

@@ -1,5 +1,7 @@
 import asyncio
 import contextlib
+import gc
+import socket
 
 import pytest
 
@@ -7,7 +9,7 @@ from chatvault.errors import ProviderUnreachable
 from chatvault.providers.http import HttpClient, pool
 from chatvault.providers.http.faults import Disconnected
 from tests.providers.http.conftest import Run
-from tests.support.scripted_server import Peer, forever, free_port, serving
+from tests.support.scripted_server import Peer, forever, serving
 
 
 async def ask(client: HttpClient, method: str = "POST") -> bytes:
@@ -72,15 +74,15 @@ def test_no_more_than_max_idle_connections_are_kept(run: Run) -> None:
 def test_idle_connections_are_closed_after_a_while_and_busy_ones_not(run: Run) -> None:
     async def main() -> None:
         async with serving(forever) as server:
-            client = HttpClient(server.url, idle_seconds=0.05)
+            client = HttpClient(server.url, idle_seconds=0.2)
             await asyncio.gather(ask(client), ask(client))
             assert client._pool().idle_count == 2
             for _ in range(5):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.06)
                 await ask(client)
             assert client._pool().idle_count == 1
             assert client.counts.connections == 2
-            await asyncio.sleep(0.12)
+            await asyncio.sleep(0.4)
             assert client._pool().open_count == 0
             await client.aclose()
 
@@ -259,21 +261,27 @@ def test_a_closed_client_cuts_everything_and_refuses(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_a_client_may_outlive_its_loop() -> None:
-    client = HttpClient(f"http://127.0.0.1:{free_port()}")
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as kept_open:
+        listener.settimeout(2)
+        client = HttpClient(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
-    async def main(seen: int) -> None:
-        async with serving(forever, port=client.address.port):
-            assert await ask(client) == b"ok"
+        async def main(seen: int) -> None:
+            asking = asyncio.ensure_future(ask(client))
+            await asyncio.sleep(0.03)
+            server, _ = listener.accept()
+            kept_open.enter_context(server)
+            assert server.recv(65536)
+            server.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            assert await asking == b"ok"
             assert client.counts.connections == seen
-            for connection in tuple(client._pool()._open):
-                connection.abandon()
-            if seen == 2:
-                await client.aclose()
 
-    # No aclose in between: the second loop must not touch what the first one left.
-    asyncio.run(main(1))
-    asyncio.run(main(2))
+        # No aclose in between: the second loop must not touch what the first one left open.
+        asyncio.run(main(1))
+        asyncio.run(main(2))
+        asyncio.run(client.aclose())
+        gc.collect()
 
 
 def test_cancelling_leaves_no_connection_behind(run: Run) -> None:
@@ -288,11 +296,12 @@ def test_cancelling_leaves_no_connection_behind(run: Run) -> None:
         async with serving(silent) as server:
             client = HttpClient(server.url)
             asking = asyncio.ensure_future(ask(client))
-            await asyncio.sleep(0.02)
+            while not server.requests:
+                await asyncio.sleep(0.005)
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-            await asyncio.wait_for(cut.wait(), 0.5)
+            await asyncio.wait_for(cut.wait(), 2)
             assert client._pool().open_count == 0
             await client.aclose()
 

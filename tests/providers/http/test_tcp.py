@@ -49,7 +49,7 @@ def test_the_next_address_is_tried_when_one_says_nothing(monkeypatch: pytest.Mon
         second.connect_ex(full.getsockname())
 
         async def main() -> None:
-            async with serving(silence) as server:
+            async with serving(silence) as server, asyncio.timeout(5):
                 there = ("127.0.0.1", server.port)
                 assert await connected(monkeypatch, full.getsockname(), there) == there
                 await asyncio.sleep(0)

@@ -178,7 +178,7 @@ def test_an_upload_that_fails_cuts_the_connection(run: Run, make: Make) -> None:
         async with serving(script) as server, httpx.AsyncClient(transport=make()) as client:
             with pytest.raises(Broken):
                 await client.post(server.url, content=pieces())
-            await asyncio.wait_for(cut.wait(), 0.5)
+            await asyncio.wait_for(cut.wait(), 2)
 
     run(main())
 
@@ -201,7 +201,7 @@ def test_a_streamed_answer_flows_and_may_be_left(run: Run, make: Make) -> None:
                 assert await anext(pieces) == b"first"
                 go.set()
                 assert await anext(pieces) == b"second"
-            await asyncio.wait_for(cut.wait(), 0.5)
+            await asyncio.wait_for(cut.wait(), 2)
 
     run(main())
 
@@ -244,7 +244,7 @@ def test_failures_are_told_in_httpxs_words(
     run: Run, make: Make, script: Script, error: type[Exception]
 ) -> None:
     async def main() -> None:
-        async with serving(script) as server, httpx.AsyncClient(transport=make(), timeout=0.2) as client:
+        async with serving(script) as server, httpx.AsyncClient(transport=make(), timeout=0.3) as client:
             with pytest.raises(error) as caught:
                 await client.get(server.url)
             assert isinstance(caught.value, httpx.TransportError)
@@ -288,12 +288,12 @@ def test_a_server_that_takes_nothing_is_a_write_timeout(run: Run, make: Make) ->
 
 def test_a_slow_source_is_no_timeout(run: Run, make: Make) -> None:
     async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(3):
-            await asyncio.sleep(0.08)
+        for _ in range(2):
+            await asyncio.sleep(0.3)
             yield b"x"
 
     async def main() -> None:
-        async with serving(forever) as server, httpx.AsyncClient(transport=make(), timeout=0.1) as client:
+        async with serving(forever) as server, httpx.AsyncClient(transport=make(), timeout=0.2) as client:
             assert (await client.post(server.url, content=pieces())).content == b"ok"
 
     run(main())

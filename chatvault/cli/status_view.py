@@ -1,0 +1,34 @@
+"""The daemon's status, in words: instants in the viewer's zone, bytes and seconds in units people read."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from chatvault.core.chat import Json, JsonObject
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def for_people(status: JsonObject, zone: ZoneInfo) -> JsonObject:
+    """Return the same facts, each in its most readable form, under a name without its unit."""
+    shown: dict[str, Json] = {}
+    for name, value in status.items():
+        if name.endswith("_ms") and isinstance(value, int):
+            shown[name.removesuffix("_ms")] = datetime.fromtimestamp(value / 1000, zone).strftime(
+                "%Y-%m-%d %H:%M:%S %Z"
+            )
+        elif name.endswith("_bytes") and isinstance(value, int):
+            shown[name.removesuffix("_bytes")] = f"{value / 1_000_000:.1f} MB"
+        elif name.endswith("_seconds") and isinstance(value, int):
+            shown[name.removesuffix("_seconds")] = _span(value)
+        else:
+            shown[name] = value
+    return shown
+
+
+def _span(seconds: int) -> str:
+    parts = []
+    for size, unit in _UNITS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or f"{seconds} s"

@@ -1,0 +1,315 @@
+"""What access tokens, users and all of them together have used of what they may use.
+
+Every request has a ticket from its first moment on. The ticket counts against three accounts: its access
+token's, its user's, and everyone's. A hold is taken from all of them or from none; at the end it becomes what
+the request did cost. All of this happens between two turns of the event loop, in one thread: nothing can come
+between a look at an account and the hold.
+
+A request belongs to the day and the month in which it began, also when it ends in the next.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+from zoneinfo import ZoneInfo
+
+from chatvault.core.budget import Budget, Calendar, Per
+from chatvault.core.limits import NO_LIMITS, Limits
+from chatvault.core.rate import Bucket
+
+Kind: TypeAlias = Literal["token", "user", "everyone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What an access token of a user has cost since the day began, since the month began, and in all."""
+
+    token_id: str
+    user: str
+    day_picousd: int
+    month_picousd: int
+    total_picousd: int
+
+
+@dataclass(frozen=True, slots=True)
+class TooMany:
+    """A rate or the concurrency of `account` allows no further request for `wait_ms` milliseconds."""
+
+    account: "Account"
+    what: Literal["requests", "tokens", "concurrency"]
+    wait_ms: int
+
+
+class _Sum:
+    """Picodollars spent and held since `since_ms`."""
+
+    __slots__ = ("held", "since_ms", "spent")
+
+    def __init__(self, since_ms: int) -> None:
+        self.since_ms = since_ms
+        self.spent = 0
+        self.held = 0
+
+    def begin(self, since_ms: int) -> None:
+        self.since_ms = since_ms
+        self.spent = self.held = 0
+
+
+class Account:
+    """What one access token, one user, or everyone together may use and has used."""
+
+    __slots__ = (
+        "_day",
+        "_month",
+        "_total",
+        "budget",
+        "concurrency",
+        "kind",
+        "name",
+        "requests",
+        "running",
+        "tokens",
+    )
+
+    def __init__(self, kind: Kind, name: str, calendar: Calendar) -> None:
+        self.kind = kind
+        self.name = name
+        self.budget: Budget | None = None
+        self.concurrency: int | None = None
+        self.requests: Bucket | None = None
+        self.tokens: Bucket | None = None
+        self.running = 0
+        self._day = _Sum(calendar.day_ms)
+        self._month = _Sum(calendar.month_ms)
+        self._total = _Sum(0)
+
+    def limit(self, limits: Limits, now_ms: int) -> None:
+        """Put `limits` into force; what was used before counts. `now_ms` is monotonic."""
+        self.budget = limits.budget
+        self.concurrency = limits.concurrency
+        self.requests = _resized(self.requests, limits.requests_per_minute, now_ms)
+        self.tokens = _resized(self.tokens, limits.tokens_per_minute, now_ms)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is any limit."""
+        limits = (self.budget, self.concurrency, self.requests, self.tokens)
+        return any(limit is not None for limit in limits)
+
+    def spent(self, per: Per) -> int:
+        """Return the picodollars spent in the present day, month, or in all."""
+        return self._of(per).spent
+
+    def held(self, per: Per) -> int:
+        """Return the picodollars held by running requests that began in the present day, month, or ever."""
+        return self._of(per).held
+
+    def room(self) -> int | None:
+        """Return the picodollars that may still be held; None without a budget."""
+        if self.budget is None:
+            return None
+        used = self._of(self.budget.per)
+        return self.budget.picousd - used.spent - used.held
+
+    def begin(self, calendar: Calendar) -> None:
+        """Begin the calendar's day and month, if they aren't the account's already."""
+        if self._day.since_ms != calendar.day_ms:
+            self._day.begin(calendar.day_ms)
+            if self._month.since_ms != calendar.month_ms:
+                self._month.begin(calendar.month_ms)
+
+    def hold(self, amount: int) -> None:
+        """Hold `amount` picodollars."""
+        self._day.held += amount
+        self._month.held += amount
+        self._total.held += amount
+
+    def settle(self, held: int, cost: int, day_ms: int, month_ms: int) -> None:
+        """Replace what was held on the day `day_ms` of the month `month_ms` by what it did cost."""
+        total = self._total
+        total.held -= held
+        total.spent += cost
+        month = self._month
+        if month.since_ms == month_ms:
+            month.held -= held
+            month.spent += cost
+        day = self._day
+        if day.since_ms == day_ms:
+            day.held -= held
+            day.spent += cost
+
+    def add(self, *, day: int, month: int, total: int) -> None:
+        """Count picodollars as spent: what the ledger says at the start, or what a new price changes."""
+        self._day.spent += day
+        self._month.spent += month
+        self._total.spent += total
+
+    def _of(self, per: Per) -> _Sum:
+        return self._day if per == "day" else self._month if per == "month" else self._total
+
+
+class Ticket:
+    """One running request's part of its accounts: its access token's, its user's, everyone's."""
+
+    __slots__ = ("_calendar", "_day_ms", "_held", "_month_ms", "_tokens", "accounts", "is_open")
+
+    def __init__(self, accounts: tuple[Account, Account, Account], calendar: Calendar) -> None:
+        self.accounts = accounts
+        self.is_open = True
+        self._calendar = calendar
+        self._day_ms = calendar.day_ms
+        self._month_ms = calendar.month_ms
+        self._held = 0
+        self._tokens = 0
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether a budget applies to the request."""
+        token, user, everyone = self.accounts
+        return token.budget is not None or user.budget is not None or everyone.budget is not None
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether tokens a minute are limited."""
+        token, user, everyone = self.accounts
+        return token.tokens is not None or user.tokens is not None or everyone.tokens is not None
+
+    def tightest(self) -> tuple[Account, int] | None:
+        """Return the account whose budget has the least room, and the room; None where no budget applies."""
+        found: tuple[Account, int] | None = None
+        for account in self.accounts:
+            account.begin(self._calendar)
+            room = account.room()
+            if room is not None and (found is None or room < found[1]):
+                found = account, room
+        return found
+
+    def hold(self, amount: int) -> None:
+        """Hold `amount` picodollars in every account, once. The caller has looked for room just before."""
+        calendar = self._calendar
+        # Midnight may have passed since the request came in: what is held today must come off today's.
+        self._day_ms, self._month_ms = calendar.day_ms, calendar.month_ms
+        self._held = amount
+        for account in self.accounts:
+            account.begin(calendar)
+            account.hold(amount)
+
+    def take_tokens(self, count: int, now_ms: int) -> TooMany | None:
+        """Take `count` tokens of this minute's from every account, or from none."""
+        for account in self.accounts:
+            if account.tokens is not None and (wait_ms := account.tokens.wait_ms(count, now_ms)):
+                return TooMany(account, "tokens", wait_ms)
+        self._tokens += count
+        for account in self.accounts:
+            if account.tokens is not None:
+                account.tokens.take(count)
+        return None
+
+    def settle(self, cost: int | None, tokens: int) -> None:
+        """Replace the hold by the cost, once; a cost that nobody knows counts as all that was held."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        held = self._held
+        spent = held if cost is None else cost
+        more_tokens = tokens - self._tokens
+        for account in self.accounts:
+            account.running -= 1
+            if held or spent:
+                account.settle(held, spent, self._day_ms, self._month_ms)
+            if account.tokens is not None and more_tokens:
+                account.tokens.take(more_tokens)
+
+
+class Accounts:
+    """All accounts. Epochs are milliseconds; so is the monotonic time of the rates."""
+
+    def __init__(self, zone: ZoneInfo, now_ms: int) -> None:
+        self.calendar = Calendar(zone, now_ms)
+        self._everyone = Account("everyone", "", self.calendar)
+        self._tokens: dict[str, Account] = {}
+        self._users: dict[str, Account] = {}
+
+    @property
+    def everyone(self) -> Account:
+        """The account of all access tokens together."""
+        return self._everyone
+
+    def token(self, token_id: str) -> Account:
+        """Return the account of an access token, by its id."""
+        found = self._tokens.get(token_id)
+        if found is None:
+            found = self._tokens[token_id] = Account("token", token_id, self.calendar)
+        return found
+
+    def user(self, name: str) -> Account:
+        """Return the account of a user."""
+        found = self._users.get(name)
+        if found is None:
+            found = self._users[name] = Account("user", name, self.calendar)
+        return found
+
+    def limited(self) -> list[Account]:
+        """Return the accounts that have a limit, everyone's first, with the present day begun."""
+        every = [self._everyone, *self._users.values(), *self._tokens.values()]
+        for account in every:
+            account.begin(self.calendar)
+        return [account for account in every if account.is_limited]
+
+    def limit_everyone(self, limits: Limits, now_ms: int) -> None:
+        """Put the limits of all together into force."""
+        self._everyone.limit(limits, now_ms)
+
+    def limit(self, tokens: Mapping[str, Limits], users: Mapping[str, Limits], *, now_ms: int) -> None:
+        """Put the limits of access tokens, by id, and users into force; who isn't named has none."""
+        for of, find, known in ((tokens, self.token, self._tokens), (users, self.user, self._users)):
+            for name in known.keys() | of.keys():
+                find(name).limit(of.get(name, NO_LIMITS), now_ms)
+
+    def restore(self, sums: Sequence[Spent]) -> None:
+        """Count what the ledger says was spent."""
+        for each in sums:
+            for account in (self.token(each.token_id), self.user(each.user), self._everyone):
+                account.add(day=each.day_picousd, month=each.month_picousd, total=each.total_picousd)
+
+    def adjust(self, token_id: str, user: str, *, started_ms: int, picousd: int) -> None:
+        """Count what a settled request costs more than was known, or, below zero, less."""
+        calendar = self.calendar
+        for account in (self.token(token_id), self.user(user), self._everyone):
+            account.begin(calendar)
+            account.add(
+                day=picousd if started_ms >= calendar.day_ms else 0,
+                month=picousd if started_ms >= calendar.month_ms else 0,
+                total=picousd,
+            )
+
+    def enter(self, token_id: str, user: str, *, now_ms: int, clock_ms: int) -> Ticket | TooMany:
+        """Let a request begin, unless a rate or the concurrency is against it: then nothing is counted.
+
+        `now_ms` is the epoch, `clock_ms` the monotonic time.
+        """
+        calendar = self.calendar
+        if now_ms >= calendar.day_ends_ms:
+            calendar.advance(now_ms)
+        accounts = (self.token(token_id), self.user(user), self._everyone)
+        for account in accounts:
+            account.begin(calendar)
+            if account.concurrency is not None and account.running >= account.concurrency:
+                return TooMany(account, "concurrency", 1000)
+            if account.requests is not None and (wait_ms := account.requests.wait_ms(1, clock_ms)):
+                return TooMany(account, "requests", wait_ms)
+        for account in accounts:
+            account.running += 1
+            if account.requests is not None:
+                account.requests.take(1)
+        return Ticket(accounts, calendar)
+
+
+def _resized(bucket: Bucket | None, per_minute: int | None, now_ms: int) -> Bucket | None:
+    if per_minute is None:
+        return None
+    if bucket is None:
+        return Bucket(per_minute, now_ms)
+    if bucket.per_minute != per_minute:
+        bucket.resize(per_minute)
+    return bucket

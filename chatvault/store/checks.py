@@ -1,0 +1,78 @@
+"""What `doctor` looks at in the database."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+from chatvault.core.check import Check
+from chatvault.errors import StoreError
+from chatvault.store import faults
+from chatvault.store.connections import read_only
+from chatvault.store.inspection import inspect
+from chatvault.store.reader import Reader
+from chatvault.store.verify import verify
+
+_LITTLE_ROOM_BYTES = 500 << 20
+_MOST_CHECKED_ENTRIES = 300_000
+_MOST_CHECKED_BYTES = 512 << 20
+_RESTORE = "chatvault backup restore"
+
+
+def check_all(path: Path) -> list[Check]:
+    """Check the database file at `path` and its audit chain, without changing either."""
+    database = check_database(path)
+    if database.status == "fail":
+        return [database, Check("Audit chain", "skip", "the database can't be read")]
+    return [database, check_chain(path)]
+
+
+def check_database(path: Path) -> Check:
+    """Check the file: whose it is, its pages, and the room left on its disk."""
+    name = "Database"
+    try:
+        inspect(path)
+        megabytes = path.stat().st_size / (1 << 20)
+        free = shutil.disk_usage(path.parent).free
+        is_whole = path.stat().st_size <= _MOST_CHECKED_BYTES
+        if is_whole and (broken := _broken_pages(path)):
+            return Check(name, "fail", f"{path} is damaged: {broken}", _RESTORE)
+    except StoreError as error:
+        return Check(name, "fail", error.message, error.hint)
+    except OSError as error:
+        return Check(name, "fail", f"{path} can't be read: {error.strerror}", "see its owner and permissions")
+    detail = f"{megabytes:.0f} MB, {free >> 30} GB free"
+    if not is_whole:
+        detail += "; too large to read every page here"
+    if free < _LITTLE_ROOM_BYTES:
+        return Check(name, "warn", detail, "free some space: without it, no paid request is sent")
+    return Check(name, "pass", detail)
+
+
+def check_chain(path: Path) -> Check:
+    """Check the audit chain: all of it, or of a long one its last entries."""
+    name = "Audit chain"
+    try:
+        with Reader.open(path) as reader:
+            entries = reader.head().seq
+            if entries > _MOST_CHECKED_ENTRIES:
+                detail = f"the last of {entries} entries follow each other"
+                return Check(name, "pass", f"{detail}; `chatvault audit verify` reads them all")
+            verdict = verify(reader, full=False)
+    except StoreError as error:
+        return Check(name, "fail", error.message, error.hint)
+    if verdict.ok:
+        return Check(name, "pass", f"{entries} entries, head {verdict.head[:16]}")
+    where = "" if verdict.first_bad is None else f", the first at entry {verdict.first_bad}"
+    return Check(name, "fail", f"{len(verdict.problems)} problems{where}", "chatvault audit verify --full")
+
+
+def _broken_pages(path: Path) -> str:
+    try:
+        connection = read_only(path)
+        try:
+            found = [str(line) for (line,) in connection.execute("PRAGMA quick_check(3)")]
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        return faults.store_error(error).message
+    return "" if found == ["ok"] else "; ".join(found)

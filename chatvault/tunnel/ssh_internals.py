@@ -1,0 +1,81 @@
+"""The names of asyncssh that are not its public API, each asked for before it is used.
+
+Without any of them the tunnel works, but with a longer send queue, a larger hold on the relay's memory, or no
+proof of life after sleep.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import asyncssh
+
+# Past this much unsent data the link counts as full, and the fair scheduler decides what goes next.
+_SEND_QUEUE_BYTES = 65_536
+_SEND_QUEUE_LOW_BYTES = 16_384
+
+
+def take_over_flow_control(
+    link: asyncssh.SSHClientConnection, *, pause: Callable[[], None], resume: Callable[[], None]
+) -> None:
+    """Be told when the link's send queue is full and when it has room.
+
+    The two names are asyncio's; asyncssh answers them with nothing.
+    """
+    changed: Any = link
+    changed.pause_writing = pause
+    changed.resume_writing = resume
+    transport = _transport(link)
+    if transport is not None:
+        transport.set_write_buffer_limits(high=_SEND_QUEUE_BYTES, low=_SEND_QUEUE_LOW_BYTES)
+
+
+def acknowledge_at_once(link: asyncssh.SSHClientConnection, connection: socket.socket) -> None:
+    """Have the kernel acknowledge what the relay sends without its usual 40 ms of patience.
+
+    sshd leaves Nagle's algorithm on for a session without a terminal, so its next packet waits for our
+    acknowledgement of the last. Linux forgets the option after a while: it is set again with each piece.
+    """
+    option = getattr(socket, "TCP_QUICKACK", None)
+    transport = _transport(link)
+    if option is None or transport is None:
+        return
+    receive = link.data_received
+
+    def data_received(data: bytes, datatype: None = None) -> None:
+        receive(data, datatype)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, option, 1)
+        except OSError:
+            # The connection has ended; its protocol is told by other means.
+            pass
+
+    changed: Any = link
+    changed.data_received = data_received
+    # uvloop keeps the bound method it found when the protocol was set.
+    transport.set_protocol(link)
+
+
+def cap_send_window(channel: Any, limit: int) -> None:
+    """Keep no more than `limit` bytes of one channel in flight, for good: later adjustments are relative.
+
+    sshd grants 2 MiB, and keeps what its client does not take: 200 clients that stop reading cost it 371 MB.
+    """
+    window = getattr(channel, "_send_window", None)
+    if isinstance(window, int):
+        channel._send_window = min(window, limit)
+
+
+async def prove_alive(link: asyncssh.SSHClientConnection) -> bool:
+    """Make the relay answer once; return False where this asyncssh can't. The caller sets the time limit."""
+    ask = getattr(link, "_make_global_request", None)
+    if ask is None:
+        return False
+    await ask(b"keepalive@openssh.com")
+    return True
+
+
+def _transport(link: asyncssh.SSHClientConnection) -> asyncio.Transport | None:
+    found = getattr(link, "_transport", None)
+    return found if isinstance(found, asyncio.Transport) else None

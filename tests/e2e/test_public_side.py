@@ -86,12 +86,12 @@ class Attacked:
             task.cancel()
         await self.honest()
 
-    def check_memory(self, note: Callable[[str, object], None] | None = None) -> None:
+    def check_memory(self) -> None:
         now = self.memory()
-        if note is not None:
-            note("memory_mb", round(now / 1e6))
-            note("idle_mb", round(self.idle_bytes / 1e6))
-            note("longest_wait_ms", round(self.worst_seconds * 1000))
+        # For `pytest -s`.
+        print(
+            f"{now / 1e6:.0f} MB of {self.idle_bytes / 1e6:.0f} MB, longest wait {self.worst_seconds:.3f} s"
+        )
         assert now < 1.5 * self.idle_bytes, f"{now / 1e6:.0f} MB, {self.idle_bytes / 1e6:.0f} MB when idle"
 
 
@@ -133,7 +133,7 @@ def audit_rows(daemon: Daemon) -> list[dict[str, Any]]:
 @pytest.mark.full
 @pytest.mark.seconds(900)
 def test_wrong_access_tokens_neither_fill_the_disk_nor_lock_anyone_out(
-    attacked: Attacked, is_full: bool, record_property: Callable[[str, object], None]
+    attacked: Attacked, is_full: bool
 ) -> None:
     count = 100_000 if is_full else 2_000
     daemon = attacked.daemon
@@ -163,7 +163,7 @@ def test_wrong_access_tokens_neither_fill_the_disk_nor_lock_anyone_out(
     asyncio.run(main())
     assert statuses.keys() <= {b"401", b"429"}
     assert statuses[b"429"] > statuses[b"401"]
-    attacked.check_memory(record_property)
+    attacked.check_memory()
     honest = len(daemon.ledger())
     daemon.stop()
     rows = audit_rows(daemon)
@@ -207,7 +207,6 @@ def test_a_crowd_that_waits_does_not_keep_an_honest_client_out(
     tmp_path: Path,
     is_full: bool,
     opening: Opening,
-    record_property: Callable[[str, object], None],
 ) -> None:
     count = 10_000 if is_full else 600
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -232,13 +231,13 @@ def test_a_crowd_that_waits_does_not_keep_an_honest_client_out(
         asyncio.run(main())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    attacked.check_memory(record_property)
+    attacked.check_memory()
 
 
 @pytest.mark.full
 @pytest.mark.seconds(900)
 def test_handshakes_without_end_do_not_keep_an_honest_client_out(
-    serve: Serve, tmp_path: Path, is_full: bool, record_property: Callable[[str, object], None]
+    serve: Serve, tmp_path: Path, is_full: bool
 ) -> None:
     count = 10_000 if is_full else 600
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -259,7 +258,7 @@ def test_handshakes_without_end_do_not_keep_an_honest_client_out(
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     # 200 handshakes begun are 200 TLS states; beyond those nothing may be kept.
-    attacked.check_memory(record_property)
+    attacked.check_memory()
 
 
 def test_what_is_too_large_is_refused_before_it_is_read(attacked: Attacked, is_full: bool) -> None:

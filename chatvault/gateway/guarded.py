@@ -9,7 +9,7 @@ from typing import Any, NoReturn, cast
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from chatvault.gateway.guard import Guard, TooMany
@@ -110,6 +110,17 @@ class Guarded(HttpToolsProtocol):
             transport.abort()
         elif tick > self._due:
             self._overdue(tick)
+
+    def idleness(self) -> tuple[int, int] | None:
+        """How little is lost with it; None while a request is being answered."""
+        cycle = cast(RequestResponseCycle | None, self.cycle)
+        if cycle is None:
+            return (0, self._due)
+        return (1, self._body_since) if cycle.response_complete and not self.pipeline else None
+
+    def evict(self) -> None:
+        """Make room."""
+        self.transport.abort()
 
     def _overdue(self, tick: int) -> None:
         phase = self._phase

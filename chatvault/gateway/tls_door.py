@@ -53,6 +53,15 @@ class TlsDoor(asyncio.Protocol):
         if self._transport is not None and tick > self._due:
             self._transport.abort()
 
+    def idleness(self) -> tuple[int, int] | None:
+        """Nothing is lost with it."""
+        return (0, self._due)
+
+    def evict(self) -> None:
+        """Make room."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def data_received(self, data: bytes) -> None:
         """Begin the handshake."""
         transport = self._transport
@@ -111,6 +120,14 @@ class _Tls(SSLProtocol):
                 self._closing_since = tick
             elif tick - self._closing_since > self._guard.stall_ticks:
                 self._raw.abort()
+
+    def idleness(self) -> tuple[int, int] | None:
+        """How little is lost with it; None while a request is being answered."""
+        return self._app.idleness() if self._app.is_connected else (0, self._due)
+
+    def evict(self) -> None:
+        """Make room."""
+        self._raw.abort()
 
 
 def feed(protocol: asyncio.BufferedProtocol, data: bytes) -> None:

@@ -24,6 +24,7 @@ COMMANDS = {
     "models": Command("chatvault.cli.models", "The models that can be asked, and their prices."),
     "prices": Command("chatvault.cli.prices", "What models cost, and where the price comes from."),
     "keys": Command("chatvault.cli.keys", "The providers' keys: set, list."),
+    "systemd": Command("chatvault.cli.systemd", "Run as a service: install, uninstall."),
     "config": Command("chatvault.cli.config", "The settings: check, show, path, reload."),
 }
 

@@ -95,17 +95,19 @@ class Context:
     def store(self) -> Iterator["Store"]:
         """Open the database for writing, under the writer's lock. Raises AlreadyRunning, StoreError."""
         from chatvault.config.files import ensure_private_folder
+        from chatvault.config.service_user import acting_as_service
         from chatvault.control.lock import WriterLock
         from chatvault.store.writer import Store
 
-        ensure_private_folder(self.places.run_dir)
-        ensure_private_folder(self.places.state_dir)
-        with WriterLock.acquire(self.places.lock):
-            store = Store.open(self.places.database, now_ms=self.now_ms)
-            try:
-                yield store
-            finally:
-                store.close()
+        with acting_as_service(self.places):
+            ensure_private_folder(self.places.run_dir)
+            ensure_private_folder(self.places.state_dir)
+            with WriterLock.acquire(self.places.lock):
+                store = Store.open(self.places.database, now_ms=self.now_ms)
+                try:
+                    yield store
+                finally:
+                    store.close()
 
     def zone(self, name: str | None = None) -> ZoneInfo:
         """Return the zone `name`, else the settings', else this machine's. Raises UsageError."""

@@ -6,6 +6,7 @@ Stop: no more accepted → running answers drain → the rest is cut and settled
 """
 
 import asyncio
+import faulthandler
 import logging
 import os
 import socket
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 from chatvault import __version__
 from chatvault.config.places import Places
-from chatvault.config.service_group import service_group
+from chatvault.config.service_user import become_service, service_group
 from chatvault.control.lock import WriterLock
 from chatvault.control.server import ControlApp, ControlServer, bind_control_socket
 from chatvault.core.health import Health
@@ -55,6 +56,8 @@ def serve(
     `load` reads the settings anew for a reload. `announce` is given the lines that people at a terminal see.
     Raises AlreadyRunning, StoreError, ConfigError, and ChatVaultError for a port that is taken.
     """
+    # A hang that the watchdog ends shows in the log where it was.
+    faulthandler.enable()
     log = logs.set_up(
         level=settings.log.level,
         format=settings.log.format,
@@ -77,6 +80,7 @@ def _serve(
     import uvloop
 
     memory.raise_open_files_limit()
+    become_service(places)
     for folder in (places.state_dir, places.run_dir):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with WriterLock.acquire(places.lock):

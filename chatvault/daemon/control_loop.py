@@ -57,6 +57,7 @@ class ControlLoop:
         self._running = running
         self._server = server
         self._base_url = base_url
+        self._device_url = device_url
         self._tunnel_status = tunnel_status
         self._started_ms = now_ms()
         self._started = time.monotonic()
@@ -120,7 +121,7 @@ class ControlLoop:
         token, secret = issue(order, now_ms=now_ms(), choose=secrets.choice)
         await self._store.submit(lambda tx: tokens.add(tx, token, secret_hash(secret)))
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self._device_url}
 
     async def _revoke_token(self, body: JsonObject) -> JsonObject:
         name = str(body.get("token", ""))
@@ -144,7 +145,7 @@ class ControlLoop:
             )
         )
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self._device_url}
 
     async def _set_user(self, body: JsonObject) -> JsonObject:
         order = UserOrder.from_json(body)

@@ -40,28 +40,18 @@ class TooMany:
     wait_ms: int
 
 
-class _Sum:
-    """Picodollars spent and held since `since_ms`."""
-
-    __slots__ = ("held", "since_ms", "spent")
-
-    def __init__(self, since_ms: int) -> None:
-        self.since_ms = since_ms
-        self.spent = 0
-        self.held = 0
-
-    def begin(self, since_ms: int) -> None:
-        self.since_ms = since_ms
-        self.spent = self.held = 0
-
-
 class Account:
     """What one access token, one user, or everyone together may use and has used."""
 
     __slots__ = (
-        "_day",
-        "_month",
-        "_total",
+        "_day_held",
+        "_day_ms",
+        "_day_spent",
+        "_month_held",
+        "_month_ms",
+        "_month_spent",
+        "_total_held",
+        "_total_spent",
         "budget",
         "concurrency",
         "kind",
@@ -79,9 +69,12 @@ class Account:
         self.requests: Bucket | None = None
         self.tokens: Bucket | None = None
         self.running = 0
-        self._day = _Sum(calendar.day_ms)
-        self._month = _Sum(calendar.month_ms)
-        self._total = _Sum(0)
+        self._day_ms = calendar.day_ms
+        self._month_ms = calendar.month_ms
+        # One counter a period, not an object: all of this is done thrice a request.
+        self._day_spent = self._day_held = 0
+        self._month_spent = self._month_held = 0
+        self._total_spent = self._total_held = 0
 
     def limit(self, limits: Limits, now_ms: int) -> None:
         """Put `limits` into force; what was used before counts. `now_ms` is monotonic."""
@@ -98,54 +91,54 @@ class Account:
 
     def spent(self, per: Per) -> int:
         """Return the picodollars spent in the present day, month, or in all."""
-        return self._of(per).spent
+        return {"day": self._day_spent, "month": self._month_spent, "total": self._total_spent}[per]
 
     def held(self, per: Per) -> int:
         """Return the picodollars held by running requests that began in the present day, month, or ever."""
-        return self._of(per).held
+        return {"day": self._day_held, "month": self._month_held, "total": self._total_held}[per]
 
     def room(self) -> int | None:
         """Return the picodollars that may still be held; None without a budget."""
-        if self.budget is None:
+        budget = self.budget
+        if budget is None:
             return None
-        used = self._of(self.budget.per)
-        return self.budget.picousd - used.spent - used.held
+        if budget.per == "day":
+            return budget.picousd - self._day_spent - self._day_held
+        if budget.per == "month":
+            return budget.picousd - self._month_spent - self._month_held
+        return budget.picousd - self._total_spent - self._total_held
 
     def begin(self, calendar: Calendar) -> None:
         """Begin the calendar's day and month, if they aren't the account's already."""
-        if self._day.since_ms != calendar.day_ms:
-            self._day.begin(calendar.day_ms)
-            if self._month.since_ms != calendar.month_ms:
-                self._month.begin(calendar.month_ms)
+        if self._day_ms != calendar.day_ms:
+            self._day_ms = calendar.day_ms
+            self._day_spent = self._day_held = 0
+            if self._month_ms != calendar.month_ms:
+                self._month_ms = calendar.month_ms
+                self._month_spent = self._month_held = 0
 
     def hold(self, amount: int) -> None:
         """Hold `amount` picodollars."""
-        self._day.held += amount
-        self._month.held += amount
-        self._total.held += amount
+        self._day_held += amount
+        self._month_held += amount
+        self._total_held += amount
 
     def settle(self, held: int, cost: int, day_ms: int, month_ms: int) -> None:
         """Replace what was held on the day `day_ms` of the month `month_ms` by what it did cost."""
-        total = self._total
-        total.held -= held
-        total.spent += cost
-        month = self._month
-        if month.since_ms == month_ms:
-            month.held -= held
-            month.spent += cost
-        day = self._day
-        if day.since_ms == day_ms:
-            day.held -= held
-            day.spent += cost
+        self._total_held -= held
+        self._total_spent += cost
+        if self._month_ms == month_ms:
+            self._month_held -= held
+            self._month_spent += cost
+            if self._day_ms == day_ms:
+                self._day_held -= held
+                self._day_spent += cost
 
     def add(self, *, day: int, month: int, total: int) -> None:
         """Count picodollars as spent: what the ledger says at the start, or what a new price changes."""
-        self._day.spent += day
-        self._month.spent += month
-        self._total.spent += total
-
-    def _of(self, per: Per) -> _Sum:
-        return self._day if per == "day" else self._month if per == "month" else self._total
+        self._day_spent += day
+        self._month_spent += month
+        self._total_spent += total
 
 
 class Ticket:
@@ -177,8 +170,10 @@ class Ticket:
     def tightest(self) -> tuple[Account, int] | None:
         """Return the account whose budget has the least room, and the room; None where no budget applies."""
         found: tuple[Account, int] | None = None
+        self._catch_up()
         for account in self.accounts:
-            account.begin(self._calendar)
+            if account.budget is None:
+                continue
             room = account.room()
             if room is not None and (found is None or room < found[1]):
                 found = account, room
@@ -186,12 +181,9 @@ class Ticket:
 
     def hold(self, amount: int) -> None:
         """Hold `amount` picodollars in every account, once. The caller has looked for room just before."""
-        calendar = self._calendar
-        # Midnight may have passed since the request came in: what is held today must come off today's.
-        self._day_ms, self._month_ms = calendar.day_ms, calendar.month_ms
+        self._catch_up()
         self._held = amount
         for account in self.accounts:
-            account.begin(calendar)
             account.hold(amount)
 
     def take_tokens(self, count: int, now_ms: int) -> TooMany | None:
@@ -204,6 +196,14 @@ class Ticket:
             if account.tokens is not None:
                 account.tokens.take(count)
         return None
+
+    def _catch_up(self) -> None:
+        """Take over a day that began since the request came in: what is held today comes off today's."""
+        calendar = self._calendar
+        if self._day_ms != calendar.day_ms:
+            self._day_ms, self._month_ms = calendar.day_ms, calendar.month_ms
+            for account in self.accounts:
+                account.begin(calendar)
 
     def settle(self, cost: int | None, tokens: int) -> None:
         """Replace the hold by the cost, once; a cost that nobody knows counts as all that was held."""

@@ -28,6 +28,7 @@ from chatvault.daemon.signals import Signals
 from chatvault.daemon.status_line import status_line
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.daemon.tunnel_task import TunnelTask, public_url
+from chatvault.errors import StoreError
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
@@ -160,11 +161,15 @@ class Daemon:
         await self._supervisor.close()
         await reloader.aclose()
         if self._store.is_alive:
-            await tunnel.note_end()
-            await self._public.logins.write_down(self._store.record)
-            await self._store.record("daemon.stopped", {"reason": signals.reason or "failure"})
-            await self._store.submit(self._store.checkpoint)
-            await self._store.flush()
+            try:
+                await tunnel.note_end()
+                await self._public.logins.write_down(self._store.record)
+                await self._store.record("daemon.stopped", {"reason": signals.reason or "failure"})
+                await self._store.submit(self._store.checkpoint)
+                await self._store.flush()
+            except StoreError as exc:
+                # On a full disk the end itself isn't written down; what was settled is.
+                _log.error("the end could not be written down: %s", exc.message)
 
     def _tunnel(self, server: HttpServer) -> TunnelTask:
         certificates = self._public.certificates

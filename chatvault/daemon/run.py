@@ -74,7 +74,7 @@ def _serve(
         control = bind_control_socket(places.control_socket, group=service_group(places))
         signer = Signer(places.keys_dir)
         signer.ensure()
-        store = Store.open(places.database, now_ms=now_ms, signer=signer)
+        store = Store.open(places.database, now_ms=now_ms, signer=signer, has_reserve=True)
         try:
             daemon = Daemon(
                 settings, places, store, public=public, load=load, environ=environ, announce=announce

@@ -50,6 +50,7 @@ class ControlLoop:
         self._server = server
         self._supervisor = supervisor
         self._base_url = base_url
+        self.device_url: str | None = None
         self.tunnel_status: Callable[[], JsonObject] = dict
         self._started_ms = now_ms()
         self._started = time.monotonic()
@@ -107,7 +108,7 @@ class ControlLoop:
         token, secret = issue(order, now_ms=now_ms(), choose=secrets.choice)
         await self._store.submit(lambda tx: tokens.add(tx, token, secret_hash(secret)))
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self.device_url or self._base_url}
 
     async def _revoke_token(self, body: JsonObject) -> JsonObject:
         name = str(body.get("token", ""))
@@ -131,7 +132,7 @@ class ControlLoop:
             )
         )
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self.device_url or self._base_url}
 
     async def _set_user(self, body: JsonObject) -> JsonObject:
         order = UserOrder.from_json(body)

@@ -29,7 +29,7 @@ from chatvault.daemon.maintenance import keep_up, watch_writer
 from chatvault.daemon.public_side import PublicSide, build_public_side
 from chatvault.daemon.stop_signal import StopSignal
 from chatvault.daemon.supervisor import Supervisor
-from chatvault.daemon.tunnel_task import TunnelTask
+from chatvault.daemon.tunnel_task import TunnelTask, public_url
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
@@ -160,6 +160,9 @@ class Daemon:
             spawn=supervisor.spawn,
         )
         loop.tunnel_status = tunnel.status
+        if self._settings.tunnel.enabled or self._settings.server.public_url is not None:
+            url = public_url(self._settings, is_tls=server.is_tls)
+            loop.device_url = None if url is None else f"{url}/v1"
         routes = {**loop.routes(), **tunnel.routes()}
         control_server = ControlServer(ControlApp(routes), control, self._places.control_socket)
         await loop.reload_tokens()

@@ -155,6 +155,7 @@ class Daemon:
             self._places,
             self._store,
             make_protocol=server.protocol_factory(via="tunnel"),
+            admit=lambda address: public.guard.why_not(address, via="tunnel") is None,
             context=lambda: None if public.certificates is None else public.certificates.context,
             identity=identity,
             spawn=supervisor.spawn,

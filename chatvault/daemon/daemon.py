@@ -110,6 +110,7 @@ class Daemon:
             server=server,
             tunnel_status=tunnel.status,
             base_url=_base_url(server),
+            device_url=self._device_url(server),
         )
         backups = Backups(self._store, self._places, self._health, now_ms=now_ms)
         routes = {**loop.routes(), **tunnel.routes(), **backups.routes()}

@@ -178,6 +178,7 @@ class Daemon:
             self._places,
             self._store,
             make_protocol=server.protocol_factory(via="tunnel"),
+            admit=lambda address: not self._public.guard.is_greedy(address, via="tunnel"),
             context=lambda: None if certificates is None else certificates.context,
             identity=self._identity,
             spawn=self._supervisor.spawn,

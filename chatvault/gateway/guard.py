@@ -103,11 +103,16 @@ class Guard:
     def __len__(self) -> int:
         return len(self._watched)
 
+    def is_greedy(self, address: str, *, via: str) -> bool:
+        """Whether an address has all the connections it may have; this machine's own is exempt."""
+        if via == "local" and is_loopback(address):
+            return False
+        return self._per_address.get(counted_as(address), 0) >= self.limits.max_connections_per_address
+
     def enter(self, connection: Watched, address: str, *, via: str) -> TooMany | None:
         """Let a connection in, or say why not."""
         key = counted_as(address)
-        is_exempt = via == "local" and is_loopback(address)
-        if not is_exempt and self._per_address.get(key, 0) >= self.limits.max_connections_per_address:
+        if self.is_greedy(address, via=via):
             self.refused += 1
             return _GREEDY
         if len(self._watched) >= self.limits.max_connections and not self._make_room():

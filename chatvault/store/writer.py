@@ -57,9 +57,9 @@ class Store:
     ) -> "Store":
         """Open the database at `path`, making or migrating it, and settle what a crash left open.
 
-        `now_ms` is the wall clock; with a `signer` the chain gets its checkpoints; with a reserve room is kept
-        free to settle what runs when the disk fills up. Raises DatabaseTooNew, DatabaseDamaged, StorageFull or
-        StoreError.
+        `now_ms` is the wall clock; with a `signer` the chain gets its checkpoints; with a reserve room is
+        kept free to settle what runs when the disk fills up. Raises DatabaseTooNew, DatabaseDamaged,
+        StorageFull or StoreError.
         """
         connection = open_database(path, now_ms=now_ms)
         try:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from chatvault.core.accounts import Account, Accounts
+from chatvault.core.account import Account
+from chatvault.core.accounts import Accounts
 from chatvault.core.chat import JsonObject
 from chatvault.core.limits import written_limits
 from chatvault.core.money import usd_text

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatvault.core.accounts import Account, Accounts, Spent, Ticket, TooMany
+from chatvault.core.account import Account
+from chatvault.core.accounts import Accounts, Spent, Ticket, TooMany
 from chatvault.core.budget import Budget
 from chatvault.core.limits import NO_LIMITS, Limits, written_limits
 

@@ -20,5 +20,5 @@ STATEMENTS = (
     f"CREATE TRIGGER own_price_no_update BEFORE UPDATE ON own_price {_APPEND_ONLY}",
     f"CREATE TRIGGER own_price_no_delete BEFORE DELETE ON own_price {_APPEND_ONLY}",
     f"""CREATE TRIGGER own_price_no_replace BEFORE INSERT ON own_price
-    WHEN NEW.seq <= (SELECT coalesce(max(seq), 0) FROM own_price) {_APPEND_ONLY}""",
+    WHEN EXISTS (SELECT 1 FROM own_price WHERE seq = NEW.seq) {_APPEND_ONLY}""",
 )

@@ -146,8 +146,9 @@ class Accounts:
             found = self._users[name] = Account("user", name, self.calendar)
         return found
 
-    def limited(self) -> list[Account]:
-        """Return the accounts that have a limit, everyone's first, with the present day begun."""
+    def limited(self, now_ms: int) -> list[Account]:
+        """Return the accounts that have a limit, everyone's first, as they are on the day of `now_ms`."""
+        self.calendar.advance(now_ms)
         every = [self._everyone, *self._users.values(), *self._tokens.values()]
         for account in every:
             account.begin(self.calendar)

@@ -12,7 +12,7 @@ from chatvault.store.reader import Reader
 
 
 def spent_by_all(context: Context, reader: Reader, of: Sequence[HasLimits]) -> tuple[Spent, ...]:
-    """Return what every access token has cost, or nothing where none of `of` has a budget to compare it to."""
+    """Return what every access token has cost, or nothing where none of `of` has a budget."""
     if all(each.budget is None for each in of):
         return ()
     calendar = Calendar(context.zone(), context.now_ms())

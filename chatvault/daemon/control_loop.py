@@ -154,7 +154,7 @@ class ControlLoop:
         return user_json(user.name, user.created_at, user)
 
     async def _limits(self, query: JsonObject) -> JsonObject:
-        return {"accounts": accounts_json(self._accounts)}
+        return {"accounts": accounts_json(self._accounts, now_ms())}
 
     async def _checkpoint(self, body: JsonObject) -> JsonObject:
         return checkpoint_json(await self._store.submit(self._store.checkpoint))

@@ -7,6 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from zoneinfo import ZoneInfo
 
 from chatvault import __version__
 from chatvault.config.local_zone import local_zone
@@ -21,6 +22,7 @@ from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.maintenance import keep_up, watch_writer
 from chatvault.daemon.notify import Notifier
+from chatvault.daemon.price_desk import PriceDesk
 from chatvault.daemon.public_side import PublicSide
 from chatvault.daemon.pulse import beat
 from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
@@ -73,10 +75,9 @@ class Daemon:
 
     async def run(self, listeners: list[socket.socket], control: socket.socket) -> int:
         """Run to the end and return the exit code."""
-        zone = self._settings.usage.timezone
-        self._accounts: Accounts = await open_accounts(
-            self._store, local_zone(self._environ) if zone == "local" else zone
-        )
+        self._accounts: Accounts = await open_accounts(self._store, self._zone(self._settings))
+        self._prices = PriceDesk(self._store, self._accounts, database=self._places.database)
+        await self._prices.load()
         engine = self._build(self._settings)
         gateway = Gateway(
             *self._routes(engine, self._settings), cors=self._public.cors, probe=self._identity.mark
@@ -85,13 +86,18 @@ class Daemon:
             gateway, listeners, guard=self._public.guard, certificates=self._public.certificates
         )
         tunnel = self._tunnel(server)
+
+        def install(engine: Engine, settings: AnySettings) -> None:
+            gateway.use(*self._routes(engine, settings))
+            self._accounts.calendar.use(self._zone(settings))
+
         reloader = Reloader(
             self._settings,
             engine,
             Surroundings(self._running, self._supervisor, self._store, self._health, self._notifier),
             load=self._load,
             build=self._build,
-            install=lambda engine, settings: gateway.use(*self._routes(engine, settings)),
+            install=install,
             status=lambda: self._status_line(server),
         )
 
@@ -114,7 +120,7 @@ class Daemon:
             device_url=self._device_url(server),
         )
         backups = Backups(self._store, self._places, self._health, now_ms=now_ms)
-        routes = {**loop.routes(), **tunnel.routes(), **backups.routes()}
+        routes = {**loop.routes(), **tunnel.routes(), **backups.routes(), **self._prices.routes(reloader)}
         control_server = ControlServer(ControlApp(routes), control, self._places.control_socket)
         await loop.reload_tokens()
         await self._store.record("daemon.started", {"version": __version__, "pid": os.getpid()})
@@ -184,6 +190,10 @@ class Daemon:
             spawn=self._supervisor.spawn,
         )
 
+    def _zone(self, settings: AnySettings) -> ZoneInfo:
+        zone = settings.usage.timezone
+        return local_zone(self._environ) if zone == "local" else zone
+
     def _device_url(self, server: HttpServer) -> str:
         """Return the base URL that devices are told: the tunnel's or `public_url`, else the local one."""
         url = None
@@ -200,6 +210,7 @@ class Daemon:
             self._heartbeat,
             environ=self._environ,
             cache_dir=self._places.cache_dir,
+            own_prices=self._prices.own,
             old=old,
         )
 

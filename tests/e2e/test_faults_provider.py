@@ -49,7 +49,7 @@ from tests.support.scripted import (
 
 @dataclass(frozen=True)
 class Expected:
-    """What has to come of a fault: the client's status, and the row; `billed` is what the provider charges."""
+    """What has to come of a fault: the client's status, the row, and what the provider bills."""
 
     http: int
     status: str

@@ -19,8 +19,8 @@ class Books:
         """Fail unless all invariants hold; returns the ledger."""
         daemon = self.daemon
         deadline = time.monotonic() + 10
-        while holds := daemon.query("SELECT id FROM hold"):
-            assert time.monotonic() < deadline, f"holds are left: {holds}\n{daemon.log}"
+        while (holds := daemon.query("SELECT id FROM hold")) or len(daemon.ledger()) < len(self.ids):
+            assert time.monotonic() < deadline, f"holds left: {holds}, or rows missing\n{daemon.log}"
             time.sleep(0.02)
         rows = daemon.ledger()
         known = Counter(row["id"] for row in rows)

@@ -23,6 +23,7 @@ from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.maintenance import keep_up, watch_writer
 from chatvault.daemon.notify import Notifier
 from chatvault.daemon.price_desk import PriceDesk
+from chatvault.daemon.pruning import Pruning
 from chatvault.daemon.public_side import PublicSide
 from chatvault.daemon.pulse import beat
 from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
@@ -120,7 +121,14 @@ class Daemon:
             device_url=self._device_url(server),
         )
         backups = Backups(self._store, self._places, self._health, now_ms=now_ms)
-        routes = {**loop.routes(), **tunnel.routes(), **backups.routes(), **self._prices.routes(reloader)}
+        pruning = Pruning(self._store, self._places)
+        routes = {
+            **loop.routes(),
+            **tunnel.routes(),
+            **backups.routes(),
+            **pruning.routes(),
+            **self._prices.routes(reloader),
+        }
         control_server = ControlServer(ControlApp(routes), control, self._places.control_socket)
         await loop.reload_tokens()
         await self._store.record("daemon.started", {"version": __version__, "pid": os.getpid()})

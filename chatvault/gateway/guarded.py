@@ -56,6 +56,7 @@ class Guarded(HttpToolsProtocol):
         self._read_bytes = 0
         self._head_bytes = 0
         self._body_bytes = 0
+        self._body_seen = 0
         self._body_since = 0
         self._barren_bytes = 0
         self._stalled_since: int | None = None
@@ -90,6 +91,9 @@ class Guarded(HttpToolsProtocol):
         if self._is_in:
             self._unset_keepalive_if_required()
             super().connection_lost(exc)
+            if self.cycle is not None:
+                # Else the two hold each other until the garbage collector comes by.
+                self.cycle.transport = self.transport
 
     @property
     def is_connected(self) -> bool:
@@ -136,10 +140,10 @@ class Guarded(HttpToolsProtocol):
         elif phase == _HEAD:
             self._refuse(408, "request_timeout", "The request's headers did not come in time.")
         else:
-            limits = self._guard.limits
-            seconds = limits.body_grace_seconds + self._body_bytes / limits.body_floor_bytes_per_second
-            self._due = self._body_since + limits.ticks(seconds)
-            if tick > self._due:
+            came = self._body_bytes - self._body_seen
+            self._body_seen = self._body_bytes
+            self._due = tick + self._guard.body_ticks
+            if came < self._guard.body_floor_bytes:
                 self._refuse(408, "request_timeout", "The request's body came too slowly.")
 
     def pause_writing(self) -> None:
@@ -240,7 +244,7 @@ class Guarded(HttpToolsProtocol):
             self._offer_line = b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)
             return
         self._phase = _BODY
-        self._body_bytes = self._barren_bytes = 0
+        self._body_bytes = self._body_seen = self._barren_bytes = 0
         self._body_since = guard.tick
         self._due = guard.tick + guard.body_ticks
         if self._extensions is not None:

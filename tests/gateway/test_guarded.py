@@ -215,6 +215,17 @@ def test_a_body_above_the_floor_rate_may_take_its_time(way: Way) -> None:
     way.run(main())
 
 
+def test_a_body_that_came_fast_may_not_rest_for_long_on_that(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(body_floor_bytes_per_second=1000) as server:
+            got = await server.ask(request(b"POST", b"/", b"content-length: 90001", body=bytes(90_000)))
+            assert got.startswith(b"HTTP/1.1 408 "), got
+            await server.is_empty()
+            assert server.app.left == 1
+
+    way.run(main())
+
+
 def test_trailers_without_end_are_refused(way: Way) -> None:
     async def main() -> None:
         async with way.served() as server:

@@ -340,7 +340,9 @@ def test_connections_in_all_are_limited(way: Way) -> None:
 
 def test_silent_connections_make_room_for_those_who_ask(way: Way) -> None:
     async def main() -> None:
-        async with way.served(max_connections=5, first_byte_seconds=60, head_seconds=60) as server:
+        async with way.served(
+            max_connections=5, first_byte_seconds=60, head_seconds=60, body_grace_seconds=60
+        ) as server:
             resting_reader, resting = await server.connect()
             resting.write(request(b"GET", b"/"))
             await resting_reader.readuntil(b"\r\n\r\n0")

@@ -215,6 +215,17 @@ def test_a_body_above_the_floor_rate_may_take_its_time(way: Way) -> None:
     way.run(main())
 
 
+def test_a_body_that_came_fast_may_not_rest_for_long_on_that(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(body_floor_bytes_per_second=1000) as server:
+            got = await server.ask(request(b"POST", b"/", b"content-length: 90001", body=bytes(90_000)))
+            assert got.startswith(b"HTTP/1.1 408 "), got
+            await server.is_empty()
+            assert server.app.left == 1
+
+    way.run(main())
+
+
 def test_trailers_without_end_are_refused(way: Way) -> None:
     async def main() -> None:
         async with way.served() as server:
@@ -329,7 +340,9 @@ def test_connections_in_all_are_limited(way: Way) -> None:
 
 def test_silent_connections_make_room_for_those_who_ask(way: Way) -> None:
     async def main() -> None:
-        async with way.served(max_connections=5, first_byte_seconds=60, head_seconds=60) as server:
+        async with way.served(
+            max_connections=5, first_byte_seconds=60, head_seconds=60, body_grace_seconds=60
+        ) as server:
             resting_reader, resting = await server.connect()
             resting.write(request(b"GET", b"/"))
             await resting_reader.readuntil(b"\r\n\r\n0")

@@ -52,7 +52,7 @@ class Parsed:
 def parse(raw: bytes) -> Parsed:
     """Turn a request's body into a ChatRequest. Raises RequestError (400)."""
     body = _decoded(raw)
-    refuse_forbidden_names(raw, body)
+    refuse_forbidden_names(body)
     dropped = Dropped()
     values: dict[str, Any] = {}
     for key, value in body.items():

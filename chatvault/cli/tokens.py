@@ -20,8 +20,9 @@ def add(
     name: Annotated[str, typer.Argument(help="The device's name.")],
     user: Annotated[str, typer.Option(help="Who owns it.")] = "me",
     models: Annotated[
-        str, typer.Option(metavar="GLOB,…", help="Only these models: names or PROVIDER/NAME, with * and ?.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="GLOB,…", help="Only these models: names or PROVIDER/NAME, with * and ?."),
+    ] = None,
     local_only: Annotated[
         bool, typer.Option("--local-only", help="Only providers that run at home.")
     ] = False,
@@ -36,13 +37,13 @@ def add(
 ) -> None:
     """Make an access token and show its secret, once."""
     from chatvault.cli import token_desk
-    from chatvault.control.tokens import TokenOrder
+    from chatvault.control.tokens import TokenOrder, globs
 
     context = Context.of(ctx)
     order = TokenOrder(
         name=name,
         user=user,
-        models=tuple(each.strip() for each in models.split(",") if each.strip()),
+        models=() if models is None else globs(models),
         is_local_only=local_only,
         expires_at=token_desk.expiry(expires, context.now_ms()),
         budget=budget,

@@ -14,6 +14,8 @@ from chatvault.errors import UsageError
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _GLOB = re.compile(r"[^\s,\x00-\x1f\x7f]{1,200}")
 _MOST_GLOBS = 100
+_NO_GLOBS = "the list of models names none"
+_GLOB_HINT = "--models 'claude-*,fast', or leave it out to allow every model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +38,14 @@ class TokenOrder:
         for column in COLUMNS.values():
             object.__setattr__(self, column, checked(column, getattr(self, column)))
         if len(self.models) > _MOST_GLOBS or not all(_GLOB.fullmatch(glob) for glob in self.models):
-            raise UsageError(
-                "models are names with * and ?, separated by commas", hint="--models 'claude-*,fast'"
-            )
+            raise UsageError("models are names with * and ?, separated by commas", hint=_GLOB_HINT)
 
     def to_json(self) -> JsonObject:
         """Return the body of `POST /v1/tokens`."""
         return {
             "name": self.name,
             "user": self.user,
-            "models": list(self.models),
+            "models": list(self.models) or None,
             "local_only": self.is_local_only,
             "expires_at": _iso(self.expires_at),
             **limits_json(self),
@@ -53,8 +53,14 @@ class TokenOrder:
 
     @classmethod
     def from_json(cls, body: JsonObject) -> "TokenOrder":
-        """Read the body of `POST /v1/tokens`. Raises UsageError."""
-        name, user, models = body.get("name"), body.get("user") or "me", body.get("models") or []
+        """Read the body of `POST /v1/tokens`. Raises UsageError.
+
+        Without `models` every model may be used; an empty list names none, which no one can mean.
+        """
+        name, user, models = body.get("name"), body.get("user") or "me", body.get("models")
+        if models == []:
+            raise UsageError(_NO_GLOBS, hint=_GLOB_HINT)
+        models = [] if models is None else models
         is_local_only = body.get("local_only") or False
         if (
             not isinstance(name, str)
@@ -73,6 +79,14 @@ class TokenOrder:
             expires_at=_epoch_ms(body.get("expires_at")),
             **limits,
         )
+
+
+def globs(text: str) -> tuple[str, ...]:
+    """Read `GLOB,…`. Raises UsageError where it names no model: that must never allow every one."""
+    found = tuple(each.strip() for each in text.split(",") if each.strip())
+    if not found:
+        raise UsageError(_NO_GLOBS, hint=_GLOB_HINT)
+    return found
 
 
 def issue(order: TokenOrder, *, now_ms: int, choose: Callable[[str], str]) -> tuple[AccessToken, str]:

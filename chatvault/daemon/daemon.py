@@ -15,6 +15,7 @@ from chatvault.config.places import Places
 from chatvault.control.server import ControlApp, ControlServer
 from chatvault.core.accounts import Accounts
 from chatvault.core.health import Health
+from chatvault.core.text import counted
 from chatvault.daemon.accounts import open_accounts
 from chatvault.daemon.backups import Backups
 from chatvault.daemon.control_loop import ControlLoop
@@ -167,7 +168,7 @@ class Daemon:
         _log.info("stopping: %s", signals.reason or self._supervisor.cause)
         tunnel.stop_accepting()
         seconds = reloader.settings.server.drain_seconds
-        self._notifier.stopping(f"Stopping, {len(self._running)} requests may still end")
+        self._notifier.stopping(f"Stopping, {counted(len(self._running), 'request')} may still end")
         self._notifier.extend(seconds + _CUT_SECONDS + _CLOSE_SECONDS)
         if not await server.stop(drain_seconds=seconds, hurry=signals.hurry):
             _log.warning("%d requests were still running and are cut", self._running.end_all())

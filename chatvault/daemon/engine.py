@@ -11,6 +11,7 @@ from chatvault.config.settings import Settings
 from chatvault.core.accounts import Accounts
 from chatvault.core.pricing import Override, PriceBook, RateCard
 from chatvault.core.routing import Route, parse_route
+from chatvault.daemon.providers import build_provider
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.admission import Admission
 from chatvault.gateway.books import Books
@@ -20,7 +21,7 @@ from chatvault.gateway.places import Places
 from chatvault.gateway.planning import Planner
 from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.relay import Relay
-from chatvault.providers import litellm_door, registry
+from chatvault.providers import litellm_door
 from chatvault.providers.base import Provider, ProviderSettings, Resources
 from chatvault.store.writer import Store
 
@@ -76,7 +77,7 @@ def build_engine(
     providers = {
         name: old.providers[name]
         if old is not None and name in kept
-        else registry.build(entry.kind, name, entry.settings, resources)
+        else build_provider(entry, settings.path, resources)
         for name, entry in settings.providers.items()
     }
     places = {

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from chatvault.core.check import Check
+from chatvault.core.text import counted
 from chatvault.errors import StoreError
 from chatvault.store import faults
 from chatvault.store.connections import read_only
@@ -55,15 +56,17 @@ def check_chain(path: Path) -> Check:
         with Reader.open(path) as reader:
             entries = reader.head().seq
             if entries > _MOST_CHECKED_ENTRIES:
-                detail = f"the last of {entries} entries follow each other"
+                detail = f"the newest of {counted(entries, 'entry', 'entries')} follow each other"
                 return Check(name, "pass", f"{detail}; `chatvault audit verify` reads them all")
             verdict = verify(reader, full=False)
     except StoreError as error:
         return Check(name, "fail", error.message, error.hint)
     if verdict.ok:
-        return Check(name, "pass", f"{entries} entries, head {verdict.head[:16]}")
+        return Check(name, "pass", f"{counted(entries, 'entry', 'entries')}, head {verdict.head[:16]}")
     where = "" if verdict.first_bad is None else f", the first at entry {verdict.first_bad}"
-    return Check(name, "fail", f"{len(verdict.problems)} problems{where}", "chatvault audit verify --full")
+    return Check(
+        name, "fail", f"{counted(len(verdict.problems), 'problem')}{where}", "chatvault audit verify --full"
+    )
 
 
 def _broken_pages(path: Path) -> str:

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from chatvault import __version__
 from chatvault.cli.context import Context
 from chatvault.cli.providers import providers_of
+from chatvault.cli.tunnel_checks import check_tunnel
 from chatvault.config.checks import check_permissions, check_settings
 from chatvault.config.prices import price_overrides
 from chatvault.config.settings import Settings
@@ -34,6 +35,8 @@ def run(context: Context) -> list[Check]:
         checks.append(_check_tls(settings))
         checks += asyncio.run(_check_providers(context, settings))
     checks.append(_check_daemon(context, settings))
+    if settings is not None:
+        checks += check_tunnel(context, settings)
     return checks
 
 

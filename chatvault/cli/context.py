@@ -97,19 +97,21 @@ class Context:
     def store(self) -> Iterator["Store"]:
         """Open the database for writing, under the writer's lock. Raises AlreadyRunning, StoreError."""
         from chatvault.config.files import ensure_private_folder
+        from chatvault.config.service_user import acting_as_service
         from chatvault.control.lock import WriterLock
         from chatvault.store.signing import Signer
         from chatvault.store.writer import Store
 
-        ensure_private_folder(self.places.run_dir)
-        ensure_private_folder(self.places.state_dir)
-        with WriterLock.acquire(self.places.lock):
-            signer = Signer(self.places.keys_dir)
-            store = Store.open(self.places.database, now_ms=self.now_ms, signer=signer)
-            try:
-                yield store
-            finally:
-                store.close()
+        with acting_as_service(self.places):
+            ensure_private_folder(self.places.run_dir)
+            ensure_private_folder(self.places.state_dir)
+            with WriterLock.acquire(self.places.lock):
+                signer = Signer(self.places.keys_dir)
+                store = Store.open(self.places.database, now_ms=self.now_ms, signer=signer)
+                try:
+                    yield store
+                finally:
+                    store.close()
 
     def change(
         self, path: str, fields: "JsonObject", change: "Callable[[Transaction], JsonObject]"

@@ -80,6 +80,8 @@ class Backups:
         every_ms = int(settings.every.total_seconds() * 1000)
         if known and 0 <= now_ms - known[-1].made_ms < every_ms:
             return
+        if not backup.has_room(self._database, self._database.parent):
+            raise StorageFull("there is too little room on the disk for a backup")
         made = await self.create()
         _log.info("backup made: %s", made["path"])
         removed: list[Json] = [each.name for each in backup.thin_out(self._folder, keep=settings.keep)]

@@ -46,6 +46,7 @@ class ControlLoop:
         server: HttpServer,
         tunnel_status: Callable[[], JsonObject],
         base_url: str,
+        device_url: str,
     ) -> None:
         self._reloader = reloader
         self._signals = signals
@@ -56,6 +57,7 @@ class ControlLoop:
         self._running = running
         self._server = server
         self._base_url = base_url
+        self._device_url = device_url
         self._tunnel_status = tunnel_status
         self._started_ms = now_ms()
         self._started = time.monotonic()
@@ -119,7 +121,7 @@ class ControlLoop:
         token, secret = issue(order, now_ms=now_ms(), choose=secrets.choice)
         await self._store.submit(lambda tx: tokens.add(tx, token, secret_hash(secret)))
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self._device_url}
 
     async def _revoke_token(self, body: JsonObject) -> JsonObject:
         name = str(body.get("token", ""))
@@ -143,7 +145,7 @@ class ControlLoop:
             )
         )
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self._device_url}
 
     async def _set_user(self, body: JsonObject) -> JsonObject:
         order = UserOrder.from_json(body)
@@ -152,7 +154,7 @@ class ControlLoop:
         return user_json(user.name, user.created_at, user)
 
     async def _limits(self, query: JsonObject) -> JsonObject:
-        return {"accounts": accounts_json(self._accounts)}
+        return {"accounts": accounts_json(self._accounts, now_ms())}
 
     async def _checkpoint(self, body: JsonObject) -> JsonObject:
         return checkpoint_json(await self._store.submit(self._store.checkpoint))

@@ -7,6 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from zoneinfo import ZoneInfo
 
 from chatvault import __version__
 from chatvault.config.local_zone import local_zone
@@ -21,13 +22,16 @@ from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.maintenance import keep_up, watch_writer
 from chatvault.daemon.notify import Notifier
+from chatvault.daemon.price_desk import PriceDesk
+from chatvault.daemon.pruning import Pruning
 from chatvault.daemon.public_side import PublicSide
 from chatvault.daemon.pulse import beat
 from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
 from chatvault.daemon.signals import Signals
 from chatvault.daemon.status_line import status_line
 from chatvault.daemon.supervisor import Supervisor
-from chatvault.daemon.tunnel_task import TunnelTask
+from chatvault.daemon.tunnel_task import TunnelTask, public_url
+from chatvault.errors import StoreError
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
@@ -72,10 +76,9 @@ class Daemon:
 
     async def run(self, listeners: list[socket.socket], control: socket.socket) -> int:
         """Run to the end and return the exit code."""
-        zone = self._settings.usage.timezone
-        self._accounts: Accounts = await open_accounts(
-            self._store, local_zone(self._environ) if zone == "local" else zone
-        )
+        self._accounts: Accounts = await open_accounts(self._store, self._zone(self._settings))
+        self._prices = PriceDesk(self._store, self._accounts, database=self._places.database)
+        await self._prices.load()
         engine = self._build(self._settings)
         gateway = Gateway(
             *self._routes(engine, self._settings), cors=self._public.cors, probe=self._identity.mark
@@ -84,13 +87,18 @@ class Daemon:
             gateway, listeners, guard=self._public.guard, certificates=self._public.certificates
         )
         tunnel = self._tunnel(server)
+
+        def install(engine: Engine, settings: AnySettings) -> None:
+            gateway.use(*self._routes(engine, settings))
+            self._accounts.calendar.use(self._zone(settings))
+
         reloader = Reloader(
             self._settings,
             engine,
             Surroundings(self._running, self._supervisor, self._store, self._health, self._notifier),
             load=self._load,
             build=self._build,
-            install=lambda engine, settings: gateway.use(*self._routes(engine, settings)),
+            install=install,
             status=lambda: self._status_line(server),
         )
 
@@ -110,9 +118,17 @@ class Daemon:
             server=server,
             tunnel_status=tunnel.status,
             base_url=_base_url(server),
+            device_url=self._device_url(server),
         )
         backups = Backups(self._store, self._places, self._health, now_ms=now_ms)
-        routes = {**loop.routes(), **tunnel.routes(), **backups.routes()}
+        pruning = Pruning(self._store, self._places)
+        routes = {
+            **loop.routes(),
+            **tunnel.routes(),
+            **backups.routes(),
+            **pruning.routes(),
+            **self._prices.routes(reloader),
+        }
         control_server = ControlServer(ControlApp(routes), control, self._places.control_socket)
         await loop.reload_tokens()
         await self._store.record("daemon.started", {"version": __version__, "pid": os.getpid()})
@@ -159,10 +175,15 @@ class Daemon:
         await self._supervisor.close()
         await reloader.aclose()
         if self._store.is_alive:
-            await self._public.logins.write_down(self._store.record)
-            await self._store.record("daemon.stopped", {"reason": signals.reason or "failure"})
-            await self._store.submit(self._store.checkpoint)
-            await self._store.flush()
+            try:
+                await tunnel.note_end()
+                await self._public.logins.write_down(self._store.record)
+                await self._store.record("daemon.stopped", {"reason": signals.reason or "failure"})
+                await self._store.submit(self._store.checkpoint)
+                await self._store.flush()
+            except StoreError as exc:
+                # On a full disk the end itself isn't written down; what was settled is.
+                _log.error("the end could not be written down: %s", exc.message)
 
     def _tunnel(self, server: HttpServer) -> TunnelTask:
         certificates = self._public.certificates
@@ -171,10 +192,22 @@ class Daemon:
             self._places,
             self._store,
             make_protocol=server.protocol_factory(via="tunnel"),
+            admit=lambda address: not self._public.guard.is_greedy(address, via="tunnel"),
             context=lambda: None if certificates is None else certificates.context,
             identity=self._identity,
             spawn=self._supervisor.spawn,
         )
+
+    def _zone(self, settings: AnySettings) -> ZoneInfo:
+        zone = settings.usage.timezone
+        return local_zone(self._environ) if zone == "local" else zone
+
+    def _device_url(self, server: HttpServer) -> str:
+        """Return the base URL that devices are told: the tunnel's or `public_url`, else the local one."""
+        url = None
+        if self._settings.tunnel.enabled or self._settings.server.public_url is not None:
+            url = public_url(self._settings, is_tls=server.is_tls)
+        return _base_url(server) if url is None else f"{url.removesuffix('/v1')}/v1"
 
     def _build(self, settings: AnySettings, old: Engine | None = None) -> Engine:
         return build_engine(
@@ -185,6 +218,7 @@ class Daemon:
             self._heartbeat,
             environ=self._environ,
             cache_dir=self._places.cache_dir,
+            own_prices=self._prices.own,
             old=old,
         )
 

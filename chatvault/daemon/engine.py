@@ -1,7 +1,7 @@
 """What is built from the settings: providers, prices, the catalog, and the relay over them."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from chatvault.config.limits import limits_of
 from chatvault.config.prices import price_overrides
 from chatvault.config.settings import Settings
 from chatvault.core.accounts import Accounts
-from chatvault.core.pricing import PriceBook, RateCard
+from chatvault.core.pricing import Override, PriceBook, RateCard
 from chatvault.core.routing import Route, parse_route
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.admission import Admission
@@ -60,6 +60,7 @@ def build_engine(
     *,
     environ: Mapping[str, str],
     cache_dir: Path,
+    own_prices: Sequence[Override] = (),
     old: Engine | None = None,
 ) -> Engine:
     """Build the engine. Raises ConfigError.
@@ -84,7 +85,7 @@ def build_engine(
         else Places(name, limit=entry.settings.max_concurrency, queue_seconds=entry.settings.queue_seconds)
         for name, entry in settings.providers.items()
     }
-    prices = PriceBook(price_overrides(settings.prices), litellm_door.fallback_price)
+    prices = PriceBook((*price_overrides(settings.prices), *own_prices), litellm_door.fallback_price)
     catalog = Catalog(providers, _aliases(settings, providers), clock=time.monotonic)
     if old is not None:
         catalog.inherit(old.catalog)

@@ -4,6 +4,7 @@ Start: lock → sockets bound → database opened, open holds settled → provid
 Stop: no more accepted → running answers drain → the rest is cut and settled → the books are closed, last.
 """
 
+import faulthandler
 import logging
 import os
 import socket
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from chatvault.config.files import ensure_private_folder
 from chatvault.config.places import Places
-from chatvault.config.service_group import service_group
+from chatvault.config.service_user import become_service, service_group
 from chatvault.control.lock import WriterLock
 from chatvault.control.server import bind_control_socket
 from chatvault.daemon import logs, memory
@@ -40,6 +41,8 @@ def serve(
     `load` reads the settings anew for a reload. `announce` is given the lines that people at a terminal see.
     Raises AlreadyRunning, StoreError, ConfigError, and ChatVaultError for a port that is taken.
     """
+    # A hang that the watchdog ends shows in the log where it was.
+    faulthandler.enable()
     log = logs.set_up(
         level=settings.log.level,
         format=settings.log.format,
@@ -62,6 +65,7 @@ def _serve(
     import uvloop
 
     memory.raise_open_files_limit()
+    become_service(places)
     for folder in (places.state_dir, places.run_dir):
         ensure_private_folder(folder)
     public = build_public_side(settings)
@@ -70,7 +74,7 @@ def _serve(
         control = bind_control_socket(places.control_socket, group=service_group(places))
         signer = Signer(places.keys_dir)
         signer.ensure()
-        store = Store.open(places.database, now_ms=now_ms, signer=signer)
+        store = Store.open(places.database, now_ms=now_ms, signer=signer, has_reserve=True)
         try:
             daemon = Daemon(
                 settings, places, store, public=public, load=load, environ=environ, announce=announce

@@ -53,6 +53,7 @@ class TunnelTask:
         store: Store,
         *,
         make_protocol: ProtocolFactory,
+        admit: Callable[[str], bool],
         context: Context,
         identity: Identity,
         spawn: Spawn,
@@ -61,13 +62,14 @@ class TunnelTask:
         self._store = store
         self._spawn = spawn
         self._context = context
+        self._admit = admit
         self._started_ms = now_ms()
         self._was_up = False
         self._told: str | None = None
         self._tunnel = self._build(places, make_protocol, identity)
 
     def _build(self, places: Places, make_protocol: ProtocolFactory, identity: Identity) -> "Tunnel | None":
-        wanted, server = self._settings.tunnel, self._settings.server
+        wanted = self._settings.tunnel
         url = public_url(self._settings, is_tls=self._context() is not None)
         if wanted.host is None or url is None:
             return None
@@ -90,8 +92,7 @@ class TunnelTask:
             make_protocol,
             Traffic(),
             local=(wanted.host, wanted.remote_port),
-            max_connections=server.max_connections,
-            max_per_address=server.max_connections_per_address,
+            admit=self._admit,
         )
         return Tunnel(
             relay,
@@ -117,6 +118,12 @@ class TunnelTask:
         if self._settings.tunnel.enabled:
             self._tunnel.up()
         await self._tunnel.run()
+
+    async def note_end(self) -> None:
+        """Write down that the tunnel is closed, where it was up; to be called when `run` has ended."""
+        if self._was_up:
+            self._was_up = False
+            await self._store.record("tunnel.down", {"state": "off", "reason": "the daemon stops"})
 
     def stop_accepting(self) -> None:
         """Close the public port; running answers go on."""

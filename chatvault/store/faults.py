@@ -34,11 +34,16 @@ def sqlite_cause(error: BaseException) -> sqlite3.Error | None:
     return cause
 
 
+def storage_full() -> StorageFull:
+    """Return the error of a disk without room."""
+    return StorageFull("the disk that holds the database is full", hint="free some space on it")
+
+
 def store_error(error: BaseException) -> StoreError:
     """Say in our own words what SQLite's `error` means, or peewee's about it."""
     code = _code(sqlite_cause(error) or error)
     if code == sqlite3.SQLITE_FULL:
-        return StorageFull("the disk that holds the database is full", hint="free some space on it")
+        return storage_full()
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(
             "the database is locked by another program", hint="close the program that has it open"

@@ -15,6 +15,7 @@ from chatvault.store.database import open_database
 from chatvault.store.entries import Head
 from chatvault.store.group_commit import GroupCommit
 from chatvault.store.recovery import settle_open_holds
+from chatvault.store.reserve import Reserve
 from chatvault.store.rows import hold_values
 from chatvault.store.signing import Signer
 from chatvault.store.transaction import Transaction
@@ -46,22 +47,37 @@ class Store:
         self.recovered = recovered
 
     @classmethod
-    def open(cls, path: Path, *, now_ms: Callable[[], int], signer: Signer | None = None) -> "Store":
+    def open(
+        cls,
+        path: Path,
+        *,
+        now_ms: Callable[[], int],
+        signer: Signer | None = None,
+        has_reserve: bool = False,
+    ) -> "Store":
         """Open the database at `path`, making or migrating it, and settle what a crash left open.
 
-        `now_ms` is the wall clock; with a `signer` the chain gets its checkpoints. Raises DatabaseTooNew,
-        DatabaseDamaged, StorageFull or StoreError.
+        `now_ms` is the wall clock; with a `signer` the chain gets its checkpoints; with a reserve room is
+        kept free to settle what runs when the disk fills up. Raises DatabaseTooNew, DatabaseDamaged,
+        StorageFull or StoreError.
         """
         connection = open_database(path, now_ms=now_ms)
         try:
             recovered = settle_open_holds(connection, now_ms())
             sealer = Sealer(signer, connection) if signer is not None else None
-            writer = GroupCommit(connection, now_ms, sealer=sealer)
+            reserve = Reserve(path.with_name(f"{path.name}.reserve")) if has_reserve else None
+            writer = GroupCommit(connection, now_ms, sealer=sealer, reserve=reserve)
         except BaseException:
             connection.close()
             raise
         writer.start()
-        return cls(writer, recovered, close=connection.close, signer=signer, sealer=sealer)
+
+        def closing() -> None:
+            connection.close()
+            if reserve is not None:
+                reserve.remove()
+
+        return cls(writer, recovered, close=closing, signer=signer, sealer=sealer)
 
     async def hold(self, hold: Hold) -> None:
         """Write down that `hold` is about to be sent on; return when that is committed.

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -29,22 +28,17 @@ class Traffic:
     def __init__(self) -> None:
         self._ended_in = self._ended_out = 0
         self.open: set[ChannelTransport] = set()
-        self.by_address: Counter[str] = Counter()
 
-    def add(self, transport: ChannelTransport, address: str) -> None:
+    def add(self, transport: ChannelTransport) -> None:
         """Count a new connection."""
         self.open.add(transport)
-        self.by_address[address] += 1
 
-    def remove(self, transport: ChannelTransport, address: str) -> None:
+    def remove(self, transport: ChannelTransport) -> None:
         """Count a connection that is over."""
         if transport in self.open:
             self.open.discard(transport)
             self._ended_in += transport.bytes_in
             self._ended_out += transport.bytes_out
-            self.by_address[address] -= 1
-            if self.by_address[address] <= 0:
-                del self.by_address[address]
 
     @property
     def bytes_in(self) -> int:
@@ -60,8 +54,9 @@ class Traffic:
 class Doorway:
     """Accept the relay's forwarded connections.
 
-    `make_protocol` makes what serves one, TLS included; `local` is the public address and port. The device's
-    address is the relay's word: good for limits and logs, never for permission.
+    `make_protocol` makes what serves one, TLS included; `local` is the public address and port;
+    `admit` says whether one more connection from an address may come in. The device's address is the relay's
+    word: good for limits and logs, never for permission.
     """
 
     def __init__(
@@ -70,14 +65,12 @@ class Doorway:
         traffic: Traffic,
         *,
         local: tuple[str, int],
-        max_connections: int,
-        max_per_address: int,
+        admit: Callable[[str], bool],
     ) -> None:
         self._make_protocol = make_protocol
         self.traffic = traffic
         self._local = local
-        self._max_connections = max_connections
-        self._max_per_address = max_per_address
+        self._admit = admit
 
     def session_factory(self, link: FairLink) -> Callable[[str, int], "ChannelSession"]:
         """Return what asyncssh calls for each connection."""
@@ -89,13 +82,9 @@ class Doorway:
         return accept
 
     def _check_room(self, host: str) -> None:
-        # Before a byte is read, and before TLS costs anything. Only this error leaves the link as it is.
-        if len(self.traffic.open) >= self._max_connections:
+        # Before a byte is read or a handshake begun. Only this error leaves the link as it is.
+        if not self._admit(host):
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many connections")
-        if self.traffic.by_address[host] >= self._max_per_address:
-            raise asyncssh.ChannelOpenError(
-                asyncssh.OPEN_RESOURCE_SHORTAGE, "too many connections from one address"
-            )
 
     def open(self, link: FairLink, channel: Any, peer: tuple[str, int]) -> ChannelTransport:
         """Serve a new channel."""
@@ -108,9 +97,9 @@ class Doorway:
             loop=loop,
             peer=peer,
             local=self._local,
-            on_end=lambda ended: self.traffic.remove(ended, peer[0]),
+            on_end=self.traffic.remove,
         )
-        self.traffic.add(transport, peer[0])
+        self.traffic.add(transport)
         return transport
 
     def serve(self, transport: ChannelTransport) -> None:

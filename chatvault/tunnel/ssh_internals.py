@@ -61,9 +61,13 @@ def cap_send_window(channel: Any, limit: int) -> None:
     """Keep no more than `limit` bytes of one channel in flight, for good: later adjustments are relative.
 
     sshd grants 2 MiB, and keeps what its client does not take: 200 clients that stop reading cost it 371 MB.
+    It adjusts after every 96 KiB; a server that waits until half of its window is used would wait for ever,
+    so the cap is for OpenSSH alone.
     """
     window = getattr(channel, "_send_window", None)
-    if isinstance(window, int):
+    version = channel.get_extra_info("server_version", b"")
+    name = version if isinstance(version, bytes) else str(version).encode()
+    if isinstance(window, int) and b"OpenSSH" in name:
         channel._send_window = min(window, limit)
 
 

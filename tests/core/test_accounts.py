@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatvault.core.accounts import Account, Accounts, Spent, Ticket, TooMany
+from chatvault.core.account import Account
+from chatvault.core.accounts import Accounts, Spent, Ticket, TooMany
 from chatvault.core.budget import Budget
 from chatvault.core.limits import NO_LIMITS, Limits, written_limits
 
@@ -168,7 +169,7 @@ def test_a_refused_request_takes_nothing_from_any_rate() -> None:
     assert isinstance(denied, TooMany)
     assert (denied.what, denied.wait_ms) == ("requests", 60_000)
     bucket = of.token("t").requests
-    assert bucket is not None and bucket.left() == 4
+    assert bucket is not None and bucket.left(0) == 4
     enter(of, clock_ms=60_000)
 
 
@@ -178,15 +179,15 @@ def test_tokens_are_taken_as_estimated_and_put_right_at_the_end() -> None:
     assert bucket is not None
     ticket = enter(of)
     assert ticket.take_tokens(400, 0) is None
-    assert bucket.left() == 600
+    assert bucket.left(0) == 600
     other = enter(of)
     denied = other.take_tokens(700, 0)
     assert denied is not None and denied.wait_ms == 6_000
     ticket.settle(0, 100)
-    assert bucket.left() == 900
+    assert bucket.left(0) == 900
     assert other.take_tokens(700, 0) is None
     other.settle(0, 1500)
-    assert bucket.left() == 0
+    assert bucket.left(0) == 0
 
 
 def test_limits_change_while_requests_run() -> None:
@@ -197,7 +198,7 @@ def test_limits_change_while_requests_run() -> None:
     assert of.token("t").room() == 2 * DOLLAR
     of.limit({}, {}, now_ms=0)
     assert of.token("t").room() is None
-    assert of.limited() == []
+    assert of.limited(NOON) == []
 
 
 def test_limits_are_read_as_they_are_written_down() -> None:
@@ -230,7 +231,7 @@ def test_no_order_of_events_overdraws_a_budget_or_leaves_a_hold(
             running.append((ticket, amount))
         else:
             ticket.settle(0, 0)
-        for account in of.limited():
+        for account in of.limited(NOON):
             left = account.room()
             assert left is not None and left >= 0
     for ticket, held in running:

@@ -11,7 +11,7 @@ def test_a_minutes_share_may_go_at_once_and_comes_back_evenly() -> None:
     for _ in range(6):
         assert bucket.wait_ms(1, 0) == 0
         bucket.take(1)
-    assert (bucket.wait_ms(1, 0), bucket.left(), bucket.full_in_ms()) == (10_000, 0, 60_000)
+    assert (bucket.wait_ms(1, 0), bucket.left(0), bucket.full_in_ms()) == (10_000, 0, 60_000)
     assert bucket.wait_ms(1, 9_999) == 1
     assert bucket.wait_ms(1, 10_000) == 0
     assert bucket.wait_ms(2, 10_000) == 10_000
@@ -21,7 +21,7 @@ def test_a_minutes_share_may_go_at_once_and_comes_back_evenly() -> None:
 def test_a_debt_is_paid_off_first() -> None:
     bucket = Bucket(60, 0)
     bucket.take(90)
-    assert bucket.left() == 0
+    assert bucket.left(0) == 0
     assert bucket.wait_ms(1, 0) == 31_000
     assert bucket.wait_ms(1, 31_000) == 0
 
@@ -31,7 +31,15 @@ def test_what_was_too_much_is_given_back() -> None:
     bucket.take(60)
     bucket.take(-20)
     assert bucket.wait_ms(20, 0) == 0
-    assert bucket.left() == 20
+    assert bucket.left(0) == 20
+
+
+def test_what_is_given_back_late_makes_no_bucket_fuller_than_full() -> None:
+    bucket = Bucket(60, 0)
+    bucket.take(30)
+    assert bucket.left(30_000) == 60
+    bucket.take(-30)
+    assert bucket.left(30_000) == 60
 
 
 def test_more_than_there_ever_is_goes_through_when_the_bucket_is_full() -> None:
@@ -45,9 +53,9 @@ def test_a_new_size_keeps_what_was_taken() -> None:
     bucket = Bucket(10, 0)
     bucket.take(8)
     bucket.resize(5)
-    assert bucket.left() == 0
+    assert bucket.left(0) == 0
     bucket.resize(20)
-    assert bucket.left() == 12
+    assert bucket.left(0) == 12
 
 
 def test_a_clock_that_stands_still_or_runs_back_gives_nothing() -> None:

@@ -388,4 +388,4 @@ def test_a_probe_is_held_up_by_no_limit(tmp_path: Path) -> None:
     [(0, "0ms"), (120, "120ms"), (1_000, "1s"), (8_640, "8.64s"), (60_000, "1m0s"), (361_500, "6m1.5s")],
 )
 def test_a_length_of_time_is_written_as_openai_does(milliseconds: int, text: str) -> None:
-    assert duration(milliseconds) == text
+    assert duration(milliseconds) == text.encode()

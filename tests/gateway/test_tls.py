@@ -179,9 +179,19 @@ def test_the_daemon_looks_for_changes_by_itself(tmp_path: Path, authority: Pair)
     asyncio.run(main())
 
 
-def test_openssls_own_strict_check_accepts_what_is_made(authority: Pair) -> None:
-    context = trusting(authority)
-    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
+def test_openssls_strict_check_accepts_what_is_made(tmp_path: Path, authority: Pair) -> None:
+    files = Files(tmp_path, made(authority))
+    client = trusting(authority)
+    client.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
+
+    async def main() -> None:
+        async with served(certificates=Certificates(files.cert, files.key), client=client) as server:
+            await server.is_served()
+
+    asyncio.run(main())
+
+
+def test_a_certificate_is_no_longer_good_than_phones_allow(authority: Pair) -> None:
     pair = made(authority, "gw.example.org", "203.0.113.9", "2001:db8::9")
     assert private_ca.not_after(pair.cert) - NOW < timedelta(days=825)
     assert "PRIVATE KEY" not in repr(pair)

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from chatvault.control.client import ControlClient
 from chatvault.errors import ChatVaultError
-from chatvault.tunnel import keys, known_hosts
 from tests.support.daemon import Daemon
 from tests.support.namespaces import Machine
 
@@ -92,11 +91,16 @@ def tunnel_config(**more: Any) -> dict[str, Any]:
     """Settings of a daemon with an echo and a tunnel over plain HTTP."""
     tunnel = {"enabled": True, "host": RELAY_HOST, "allow_plain_http": True, **more.pop("tunnel", {})}
     server = {"public_url": f"http://{PUBLIC_HOST}:4000", **more.pop("server", {})}
-    return {"server": server, "providers": {"echo": {"kind": "echo"}}, "tunnel": tunnel, **more}
+    return {"providers": {"echo": {"kind": "echo"}}, **more, "server": server, "tunnel": tunnel}
 
 
-def prepare_key(home: Path, host_key: str) -> str:
-    """Make the tunnel's key and pin the relay's; return the key's public half."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    known_hosts.pin(home / "ssh", RELAY_HOST, 22, [host_key])
-    return keys.ensure_key(home / "ssh")
+def tls_config(cert: str, key: str, **more: Any) -> dict[str, Any]:
+    """Settings of a daemon that speaks TLS, on IPv4 and IPv6."""
+    server = {
+        "public_url": f"https://{PUBLIC_HOST}:4000",
+        "allowed_hosts": [PUBLIC_HOST_V6],
+        "tls": {"cert": cert, "key": key},
+        **more.pop("server", {}),
+    }
+    tunnel = {"allow_plain_http": False, **more.pop("tunnel", {})}
+    return tunnel_config(tunnel=tunnel, server=server, **more)

@@ -1,6 +1,7 @@
 """A home, a relay with a real sshd and a device, set up as `chatvault tunnel setup` does it."""
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import httpx
 from chatvault.tunnel import keys, known_hosts
 from chatvault.tunnel.relay_script import relay_script
 from chatvault.tunnel.setup import run_script
-from tests.support.home import PUBLIC_HOST, RELAY_HOST, HomeDaemon, tunnel_config
+from tests.support.home import PUBLIC_HOST, PUBLIC_HOST_V6, RELAY_HOST, HomeDaemon, tls_config, tunnel_config
 from tests.support.namespaces import Network, network
 from tests.support.relay import RelayHost
 
@@ -57,6 +58,16 @@ class World:
                 if is_set_up:
                     daemon.wait_for("up")
             yield daemon
+
+    @contextmanager
+    def tls_daemon(self, **more: Any) -> Iterator[tuple[HomeDaemon, ssl.SSLContext]]:
+        """Run a daemon with a certificate of its own making, its tunnel up; with it a device's context."""
+        with self.daemon(is_started=False) as daemon:
+            made = daemon.json("tls", "self-signed", "--name", PUBLIC_HOST, "--name", PUBLIC_HOST_V6)
+            daemon.write_config(tls_config(made["cert"], made["key"], **more))
+            daemon.start()
+            daemon.wait_for("up")
+            yield daemon, ssl.create_default_context(cafile=made["ca"])
 
     @property
     def path(self) -> str:

@@ -22,6 +22,7 @@ from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.maintenance import keep_up, watch_writer
+from chatvault.daemon.memory import spare_the_collector
 from chatvault.daemon.notify import Notifier
 from chatvault.daemon.price_desk import PriceDesk
 from chatvault.daemon.pruning import Pruning
@@ -157,6 +158,7 @@ class Daemon:
         supervisor.supervised(tunnel.run, "tunnel")
         supervisor.supervised(lambda: keep_up(self._store), "upkeep")
         supervisor.essential(watch_writer(self._store), "database writer")
+        spare_the_collector()
         self._notifier.ready(self._status_line(server))
         supervisor.essential(beat(self._notifier, lambda: self._status_line(server)), "pulse")
         self._announce(f"listening  {_base_url(server)}")

@@ -12,10 +12,12 @@ from tests.support.daemon import free_port
 
 def test_a_listener_is_reached() -> None:
     async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            with await dial("127.0.0.1", server.getsockname()[1]) as connection:
-                assert connection.getpeername() == server.getsockname()
-                assert connection.getblocking() is False
+        with (
+            socket.create_server(("127.0.0.1", 0)) as server,
+            await dial("127.0.0.1", server.getsockname()[1]) as connection,
+        ):
+            assert connection.getpeername() == server.getsockname()
+            assert connection.getblocking() is False
 
     asyncio.run(main())
 

@@ -1,7 +1,8 @@
 """Who is met at the public address."""
 
 import asyncio
-import socket
+import contextlib
+import ssl
 from pathlib import Path
 
 import pytest
@@ -23,17 +24,20 @@ def _look(answer: bytes | None, *, port: int | None = None, seconds: float = 2.0
             asked = await reader.readuntil(b"\r\n\r\n")
             assert asked.startswith(f"GET {PATH}{_NONCE} HTTP/1.1\r\n".encode())
             if answer is None:
-                await asyncio.sleep(5)
+                # Until the other side gives up.
+                await reader.read()
             else:
                 writer.write(answer)
-            writer.close()
+            await _hang_up(writer)
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         async with server:
             where = port or server.sockets[0].getsockname()[1]
-            return await look_from_outside(
+            found = await look_from_outside(
                 f"http://127.0.0.1:{where}", _OURS, _NONCE, certificate=None, seconds=seconds
             )
+            await asyncio.sleep(0.05)
+            return found
 
     return asyncio.run(main())
 
@@ -82,18 +86,25 @@ def test_the_certificate_is_the_one_that_is_shown(tmp_path: Path) -> None:
     shown = presented_certificate(context)
 
     async def main() -> bytes | None:
-        server = await asyncio.start_server(
-            lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=context
-        )
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            await _hang_up(writer)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         async with server:
             port = server.sockets[0].getsockname()[1]
-            client = Authority(tmp_path).client()
-            client.check_hostname = False
-            client.verify_mode = __import__("ssl").CERT_NONE
-            with socket.socket():
-                _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+            client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+            _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
             seen: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            writer.transport.abort()
+            await _hang_up(writer)
+            await asyncio.sleep(0.05)
             return seen
 
     assert asyncio.run(main()) == shown
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

@@ -1,5 +1,6 @@
 """The steps of `init`: look, ask, show what would be written, write."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from chatvault.cli import first_run, output, prompt
@@ -14,8 +15,11 @@ from chatvault.errors import AlreadyRunning, UsageError
 _TITLES = {"anthropic": "Anthropic", "deepseek": "DeepSeek"}
 
 
-def run(context: Context, *, is_asking: bool) -> JsonObject:
-    """Go through the steps and return what was done. Raises UsageError where the answer is no."""
+def run(context: Context, *, is_asking: bool, prepare: Callable[[], None] | None = None) -> JsonObject:
+    """Go through the steps and return what was done. Raises UsageError where the answer is no.
+
+    `prepare` is called before anything is written.
+    """
     output.talk("Setting up ChatVault. Nothing is written before the last step.")
     output.talk()
     output.talk("1/3  Local models")
@@ -34,11 +38,16 @@ def run(context: Context, *, is_asking: bool) -> JsonObject:
         output.talk(f"     {change}")
     if is_asking and not prompt.yes("     Write these?"):
         raise UsageError("nothing was written", hint="chatvault init")
+    if prepare is not None:
+        prepare()
     _write(context, planned, keys)
     for provider in planned.by_hand:
         output.talk(f"     Add this below `providers:` yourself:  {provider.line}")
     output.talk()
-    output.talk("Next:  chatvault serve              run it in this terminal")
+    if prepare is None:
+        output.talk("Next:  chatvault serve              run it in this terminal")
+    else:
+        output.talk("Next:  chatvault systemd install    run it as a service")
     output.talk("       chatvault tokens add phone   let your first device in")
     return {"written": changes, "providers_added": [each.name for each in planned.added]}
 

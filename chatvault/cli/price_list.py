@@ -18,14 +18,14 @@ _TOKENS = 1_000_000
 def cards(context: Context, *, is_all: bool) -> tuple[RateCard, ...]:
     """Return the overrides, then the built-in table; what holds now, or all of it. Raises ConfigError."""
     now_ms = context.now_ms()
-    every = [_card_of(each) for each in _overrides(context)]
+    every = [_card_of(each) for each in own_prices(context)]
     every += [card for rows in price_table.CARDS.values() for card in rows]
     return tuple(card for card in every if is_all or _holds(card, now_ms))
 
 
 def of_model(context: Context, name: str) -> tuple[RateCard, ...]:
     """Return the cards that the model `name` has now, one a provider. Raises ChatVaultError for none."""
-    book = PriceBook(_overrides(context))
+    book = PriceBook(own_prices(context))
     provider, slash, model = name.partition("/")
     settings = context.settings() if context.places.config.exists() else None
     entries = settings.providers if settings is not None else {}
@@ -39,7 +39,9 @@ def of_model(context: Context, name: str) -> tuple[RateCard, ...]:
         if card is not None:
             found[card.id] = card
     if not found:
-        raise ChatVaultError(f"{name} has no price", hint="add it to prices.overrides in config.yaml")
+        raise ChatVaultError(
+            f"{name} has no price", hint=f"chatvault prices set {name} --input USD --output USD"
+        )
     return tuple(found.values())
 
 
@@ -73,8 +75,15 @@ def to_json(card: RateCard) -> JsonObject:
     }
 
 
-def _overrides(context: Context) -> tuple[Override, ...]:
-    return price_overrides(context.settings().prices) if context.places.config.exists() else ()
+def own_prices(context: Context) -> tuple[Override, ...]:
+    """Return your own prices: those of the settings, then those set by command. Raises ConfigError."""
+    from chatvault.store import prices
+
+    found = price_overrides(context.settings().prices) if context.places.config.exists() else ()
+    if not context.places.database.exists():
+        return found
+    with context.reader() as reader:
+        return (*found, *prices.everything(reader.connection))
 
 
 def _card_of(override: Override) -> RateCard:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from chatvault.cli import output
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
+from chatvault.cli.foreground import AnySettings, run_daemon
 
 app = new_app("Run the gateway until it is told to stop.", is_group=False)
 
@@ -19,22 +19,22 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes a free one.")
     ] = None,
+    no_tunnel: Annotated[
+        bool, typer.Option("--no-tunnel", help="Leave the tunnel down, whatever the settings say.")
+    ] = False,
 ) -> None:
     """Run the gateway until it is told to stop."""
-    from chatvault.cli import first_run
-    from chatvault.daemon.run import serve as run
 
-    context = Context.of(ctx)
-    if not context.places.config.exists():
-        first_run.write_defaults(context)
-    settings = context.settings(are_secrets_needed=True)
-    server = replace(
-        settings.server,
-        host=settings.server.host if host is None else host,
-        port=settings.server.port if port is None else port,
-    )
-    first_run.complain_of_open_files(context)
-    code = run(
-        replace(settings, server=server), context.places, environ=context.environ, announce=output.talk
-    )
-    raise typer.Exit(code)
+    def adapt(settings: AnySettings) -> AnySettings:
+        server, tunnel = settings.server, settings.tunnel
+        return replace(
+            settings,
+            server=replace(
+                server,
+                host=server.host if host is None else host,
+                port=server.port if port is None else port,
+            ),
+            tunnel=replace(tunnel, enabled=tunnel.enabled and not no_tunnel),
+        )
+
+    raise typer.Exit(run_daemon(Context.of(ctx), adapt))

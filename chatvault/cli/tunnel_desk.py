@@ -3,8 +3,9 @@
 import sys
 from dataclasses import replace
 
-from chatvault.cli import first_run, output
+from chatvault.cli import output
 from chatvault.cli.context import Context
+from chatvault.cli.foreground import AnySettings, run_daemon
 from chatvault.config.settings import TunnelSettings
 from chatvault.core.chat import JsonObject
 from chatvault.errors import ChatVaultError, UsageError
@@ -14,18 +15,13 @@ _BYTES = ("B", "kB", "MB", "GB", "TB")
 
 def serve_with_tunnel(context: Context) -> int:
     """Run the daemon here with its tunnel up, and return its exit code."""
-    from chatvault.daemon.run import serve
 
-    settings = context.settings(are_secrets_needed=True)
-    if settings.tunnel.host is None:
-        raise UsageError("the settings name no relay", hint="chatvault tunnel setup USER@HOST")
-    first_run.complain_of_open_files(context)
-    return serve(
-        replace(settings, tunnel=replace(settings.tunnel, enabled=True)),
-        context.places,
-        environ=context.environ,
-        announce=output.talk,
-    )
+    def adapt(settings: AnySettings) -> AnySettings:
+        if settings.tunnel.host is None:
+            raise UsageError("the settings name no relay", hint="chatvault tunnel setup USER@HOST")
+        return replace(settings, tunnel=replace(settings.tunnel, enabled=True))
+
+    return run_daemon(context, adapt)
 
 
 def show(found: JsonObject, *, as_json: bool) -> None:

@@ -1,7 +1,8 @@
 """The daemon's side of the control socket: HTTP with JSON, on a socket nobody else can open.
 
-The socket is 0600 from its first moment: it is bound under a umask, not changed afterwards. It stands only
-while its owner holds the writer's lock, so a file that is there already was left by a process that is gone.
+The socket is 0600 from its first moment: it is bound under a umask, and opened to a group afterwards where
+the daemon is the system's. It stands only while its owner holds the writer's lock, so a file that is there
+already was left by a process that is gone.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from chatvault.control.address import fitting_address
 from chatvault.core.chat import JsonObject
-from chatvault.errors import ChatVaultError, UsageError
+from chatvault.errors import ChatVaultError, NotPermitted, UsageError
 
 Handler: TypeAlias = Callable[[JsonObject], Awaitable[JsonObject]]
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -55,6 +56,7 @@ class ControlApp:
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Scope, receive: Callable[[], Awaitable[Message]]) -> JsonObject:
+        _check_peer(scope)
         handler = self._routes.get((scope["method"], scope["path"]))
         if handler is None:
             raise UsageError(
@@ -64,6 +66,15 @@ class ControlApp:
         if scope["method"] == "GET":
             return await handler(dict(parse_qsl(scope["query_string"].decode("latin-1"))))
         return await handler(await _body(receive))
+
+
+def _check_peer(scope: Scope) -> None:
+    """Let the service's own user and root change things, and whoever else got as far as this read."""
+    uid = scope.get("state", {}).get("peer_uid")
+    if scope["method"] != "GET" and uid not in (0, os.geteuid()):
+        raise NotPermitted(
+            "only root and the user that the daemon runs as may change anything", hint="use sudo"
+        )
 
 
 async def _body(receive: Callable[[], Awaitable[Message]]) -> JsonObject:
@@ -90,8 +101,11 @@ def _error_object(exc: ChatVaultError) -> JsonObject:
     return {"error": {"message": str(exc), "hint": exc.hint, "exit_code": exc.exit_code}}
 
 
-def bind_control_socket(path: Path) -> socket.socket:
-    """Bind and listen at `path`, 0600 at birth. The caller holds the writer's lock. Raises ChatVaultError."""
+def bind_control_socket(path: Path, *, group: int | None = None) -> socket.socket:
+    """Bind and listen at `path`, 0600 at birth. The caller holds the writer's lock. Raises ChatVaultError.
+
+    With `group` its members may connect too: they are told from the owner by the kernel's word.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # The umask is the whole process's: nothing else may be creating files now, and nothing is, at start-up.
     before = os.umask(0o177)
@@ -99,6 +113,11 @@ def bind_control_socket(path: Path) -> socket.socket:
         path.unlink(missing_ok=True)
         with fitting_address(path) as address:
             listener.bind(address)
+        if group is not None:
+            # A service that runs in that group needs no chown, which its sandbox forbids.
+            if path.stat().st_gid != group:
+                os.chown(path, -1, group)
+            path.chmod(0o660)
         listener.listen(64)
     except OSError as exc:
         listener.close()
@@ -121,8 +140,9 @@ class ControlServer:
     async def start(self) -> None:
         """Begin to accept."""
         from uvicorn import Config
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
         from uvicorn.server import ServerState
+
+        from chatvault.control.peer import PeerProtocol
 
         config = Config(
             self._app, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none"
@@ -130,7 +150,7 @@ class ControlServer:
         config.load()
         self._state = ServerState()
         self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: HttpToolsProtocol(config=config, server_state=self._state, app_state={}),
+            lambda: PeerProtocol(config=config, server_state=self._state, app_state={}),
             sock=self._listener,
         )
 

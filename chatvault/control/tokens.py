@@ -34,7 +34,7 @@ class TokenOrder:
         check_name("an access token", self.name)
         check_name("a user", self.user)
         for column in COLUMNS.values():
-            checked(column, getattr(self, column))
+            object.__setattr__(self, column, checked(column, getattr(self, column)))
         if len(self.models) > _MOST_GLOBS or not all(_GLOB.fullmatch(glob) for glob in self.models):
             raise UsageError(
                 "models are names with * and ?, separated by commas", hint="--models 'claude-*,fast'"

@@ -81,9 +81,13 @@ class AccessToken:
         return self.revoked_at is None and (self.expires_at is None or now_ms < self.expires_at)
 
     def allows(self, name: str, route: str, *, is_local: bool) -> bool:
-        """Whether the token may use the model `name` at PROVIDER/NAME `route`."""
+        """Whether the token may use the model `name` at PROVIDER/NAME `route`.
+
+        A glob may match the name that was sent (an alias), PROVIDER/NAME, or the provider's own NAME.
+        """
         if self.is_local_only and not is_local:
             return False
-        return not self.models or any(
-            fnmatchcase(name, glob) or fnmatchcase(route, glob) for glob in self.models
-        )
+        if not self.models:
+            return True
+        names = (name, route, route.partition("/")[2])
+        return any(fnmatchcase(each, glob) for glob in self.models for each in names)

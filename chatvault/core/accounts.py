@@ -10,14 +10,12 @@ A request belongs to the day and the month in which it began, also when it ends 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 from zoneinfo import ZoneInfo
 
-from chatvault.core.budget import Budget, Calendar, Per
+from chatvault.core.account import Account
+from chatvault.core.budget import Calendar
 from chatvault.core.limits import NO_LIMITS, Limits
-from chatvault.core.rate import Bucket
-
-Kind: TypeAlias = Literal["token", "user", "everyone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,114 +36,6 @@ class TooMany:
     account: "Account"
     what: Literal["requests", "tokens", "concurrency"]
     wait_ms: int
-
-
-class _Sum:
-    """Picodollars spent and held since `since_ms`."""
-
-    __slots__ = ("held", "since_ms", "spent")
-
-    def __init__(self, since_ms: int) -> None:
-        self.since_ms = since_ms
-        self.spent = 0
-        self.held = 0
-
-    def begin(self, since_ms: int) -> None:
-        self.since_ms = since_ms
-        self.spent = self.held = 0
-
-
-class Account:
-    """What one access token, one user, or everyone together may use and has used."""
-
-    __slots__ = (
-        "_day",
-        "_month",
-        "_total",
-        "budget",
-        "concurrency",
-        "kind",
-        "name",
-        "requests",
-        "running",
-        "tokens",
-    )
-
-    def __init__(self, kind: Kind, name: str, calendar: Calendar) -> None:
-        self.kind = kind
-        self.name = name
-        self.budget: Budget | None = None
-        self.concurrency: int | None = None
-        self.requests: Bucket | None = None
-        self.tokens: Bucket | None = None
-        self.running = 0
-        self._day = _Sum(calendar.day_ms)
-        self._month = _Sum(calendar.month_ms)
-        self._total = _Sum(0)
-
-    def limit(self, limits: Limits, now_ms: int) -> None:
-        """Put `limits` into force; what was used before counts. `now_ms` is monotonic."""
-        self.budget = limits.budget
-        self.concurrency = limits.concurrency
-        self.requests = _resized(self.requests, limits.requests_per_minute, now_ms)
-        self.tokens = _resized(self.tokens, limits.tokens_per_minute, now_ms)
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether there is any limit."""
-        limits = (self.budget, self.concurrency, self.requests, self.tokens)
-        return any(limit is not None for limit in limits)
-
-    def spent(self, per: Per) -> int:
-        """Return the picodollars spent in the present day, month, or in all."""
-        return self._of(per).spent
-
-    def held(self, per: Per) -> int:
-        """Return the picodollars held by running requests that began in the present day, month, or ever."""
-        return self._of(per).held
-
-    def room(self) -> int | None:
-        """Return the picodollars that may still be held; None without a budget."""
-        if self.budget is None:
-            return None
-        used = self._of(self.budget.per)
-        return self.budget.picousd - used.spent - used.held
-
-    def begin(self, calendar: Calendar) -> None:
-        """Begin the calendar's day and month, if they aren't the account's already."""
-        if self._day.since_ms != calendar.day_ms:
-            self._day.begin(calendar.day_ms)
-            if self._month.since_ms != calendar.month_ms:
-                self._month.begin(calendar.month_ms)
-
-    def hold(self, amount: int) -> None:
-        """Hold `amount` picodollars."""
-        self._day.held += amount
-        self._month.held += amount
-        self._total.held += amount
-
-    def settle(self, held: int, cost: int, day_ms: int, month_ms: int) -> None:
-        """Replace what was held on the day `day_ms` of the month `month_ms` by what it did cost."""
-        total = self._total
-        total.held -= held
-        total.spent += cost
-        month = self._month
-        if month.since_ms == month_ms:
-            month.held -= held
-            month.spent += cost
-        day = self._day
-        if day.since_ms == day_ms:
-            day.held -= held
-            day.spent += cost
-
-    def add(self, *, day: int, month: int, total: int) -> None:
-        """Count picodollars as spent: what the ledger says at the start, or what a new price changes."""
-        self._day.spent += day
-        self._month.spent += month
-        self._total.spent += total
-
-    def _of(self, per: Per) -> _Sum:
-        return self._day if per == "day" else self._month if per == "month" else self._total
 
 
 class Ticket:
@@ -177,8 +67,10 @@ class Ticket:
     def tightest(self) -> tuple[Account, int] | None:
         """Return the account whose budget has the least room, and the room; None where no budget applies."""
         found: tuple[Account, int] | None = None
+        self._catch_up()
         for account in self.accounts:
-            account.begin(self._calendar)
+            if account.budget is None:
+                continue
             room = account.room()
             if room is not None and (found is None or room < found[1]):
                 found = account, room
@@ -186,12 +78,9 @@ class Ticket:
 
     def hold(self, amount: int) -> None:
         """Hold `amount` picodollars in every account, once. The caller has looked for room just before."""
-        calendar = self._calendar
-        # Midnight may have passed since the request came in: what is held today must come off today's.
-        self._day_ms, self._month_ms = calendar.day_ms, calendar.month_ms
+        self._catch_up()
         self._held = amount
         for account in self.accounts:
-            account.begin(calendar)
             account.hold(amount)
 
     def take_tokens(self, count: int, now_ms: int) -> TooMany | None:
@@ -204,6 +93,14 @@ class Ticket:
             if account.tokens is not None:
                 account.tokens.take(count)
         return None
+
+    def _catch_up(self) -> None:
+        """Take over a day that began since the request came in: what is held today comes off today's."""
+        calendar = self._calendar
+        if self._day_ms != calendar.day_ms:
+            self._day_ms, self._month_ms = calendar.day_ms, calendar.month_ms
+            for account in self.accounts:
+                account.begin(calendar)
 
     def settle(self, cost: int | None, tokens: int) -> None:
         """Replace the hold by the cost, once; a cost that nobody knows counts as all that was held."""
@@ -249,8 +146,9 @@ class Accounts:
             found = self._users[name] = Account("user", name, self.calendar)
         return found
 
-    def limited(self) -> list[Account]:
-        """Return the accounts that have a limit, everyone's first, with the present day begun."""
+    def limited(self, now_ms: int) -> list[Account]:
+        """Return the accounts that have a limit, everyone's first, as they are on the day of `now_ms`."""
+        self.calendar.advance(now_ms)
         every = [self._everyone, *self._users.values(), *self._tokens.values()]
         for account in every:
             account.begin(self.calendar)
@@ -303,13 +201,3 @@ class Accounts:
             if account.requests is not None:
                 account.requests.take(1)
         return Ticket(accounts, calendar)
-
-
-def _resized(bucket: Bucket | None, per_minute: int | None, now_ms: int) -> Bucket | None:
-    if per_minute is None:
-        return None
-    if bucket is None:
-        return Bucket(per_minute, now_ms)
-    if bucket.per_minute != per_minute:
-        bucket.resize(per_minute)
-    return bucket

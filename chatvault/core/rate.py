@@ -23,30 +23,36 @@ class Bucket:
 
         More than there ever is in the bucket can be taken when it is full.
         """
-        elapsed = now_ms - self._at_ms
-        full = self.per_minute * _MINUTE_MS
-        if elapsed > 0:
-            self._level = min(full, self._level + elapsed * self.per_minute)
-            self._at_ms = now_ms
-        missing = min(count * _MINUTE_MS, full) - self._level
+        if now_ms > self._at_ms:
+            self._fill(now_ms)
+        missing = count * _MINUTE_MS - self._level
         if missing <= 0:
             return 0
-        return -(-missing // self.per_minute)
+        missing = min(count, self.per_minute) * _MINUTE_MS - self._level
+        return max(0, -(-missing // self.per_minute))
 
     def take(self, count: int) -> None:
         """Take `count`, whether they are there or not; a negative count gives back."""
-        self._level -= count * _MINUTE_MS
+        self._level = min(self._level - count * _MINUTE_MS, self.per_minute * _MINUTE_MS)
 
     def resize(self, per_minute: int) -> None:
         """Let another number through a minute; what was taken stays taken."""
         self._level += (per_minute - self.per_minute) * _MINUTE_MS
         self.per_minute = per_minute
 
-    def left(self) -> int:
-        """Return how many can be taken at once, as of the last look."""
-        return max(0, min(self._level // _MINUTE_MS, self.per_minute))
+    def left(self, now_ms: int) -> int:
+        """Return how many can be taken at once."""
+        if now_ms > self._at_ms:
+            self._fill(now_ms)
+        return self._level // _MINUTE_MS if self._level > 0 else 0
 
     def full_in_ms(self) -> int:
         """Return in how many milliseconds the bucket will be full, as of the last look."""
         missing = self.per_minute * _MINUTE_MS - self._level
         return max(0, -(-missing // self.per_minute))
+
+    def _fill(self, now_ms: int) -> None:
+        level = self._level + (now_ms - self._at_ms) * self.per_minute
+        full = self.per_minute * _MINUTE_MS
+        self._level = level if level < full else full
+        self._at_ms = now_ms

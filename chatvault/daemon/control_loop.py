@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from chatvault import __version__
+from chatvault.control.audit import checkpoint_json
 from chatvault.control.limits import accounts_json
 from chatvault.control.server import Handler
 from chatvault.control.tokens import TokenOrder, issue, token_json
@@ -13,11 +14,13 @@ from chatvault.control.users import UserOrder, user_json
 from chatvault.core.access import new_secret, secret_hash
 from chatvault.core.accounts import Accounts
 from chatvault.core.chat import Json, JsonObject
+from chatvault.core.health import Health
 from chatvault.daemon.accounts import load_limits
-from chatvault.daemon.engine import Engine, now_ms
+from chatvault.daemon.engine import now_ms
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.memory import resident_bytes
-from chatvault.daemon.supervisor import Supervisor
+from chatvault.daemon.reload import Reloader
+from chatvault.daemon.signals import Signals
 from chatvault.errors import UsageError
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
@@ -33,25 +36,29 @@ class ControlLoop:
     def __init__(
         self,
         *,
-        engine: Engine,
+        reloader: Reloader,
+        signals: Signals,
+        health: Health,
         store: Store,
         accounts: Accounts,
         doorkeeper: Doorkeeper,
         running: RunningCalls,
         server: HttpServer,
-        supervisor: Supervisor,
+        tunnel_status: Callable[[], JsonObject],
         base_url: str,
+        device_url: str,
     ) -> None:
-        self._engine = engine
+        self._reloader = reloader
+        self._signals = signals
+        self._health = health
         self._store = store
         self._accounts = accounts
         self._doorkeeper = doorkeeper
         self._running = running
         self._server = server
-        self._supervisor = supervisor
         self._base_url = base_url
-        self.device_url: str | None = None
-        self.tunnel_status: Callable[[], JsonObject] = dict
+        self._device_url = device_url
+        self._tunnel_status = tunnel_status
         self._started_ms = now_ms()
         self._started = time.monotonic()
 
@@ -64,6 +71,9 @@ class ControlLoop:
             ("POST", "/v1/tokens/rotate"): self._rotate_token,
             ("GET", "/v1/limits"): self._limits,
             ("POST", "/v1/users"): self._set_user,
+            ("POST", "/v1/audit/checkpoint"): self._checkpoint,
+            ("POST", "/v1/reload"): self._reload,
+            ("POST", "/v1/drain"): self._drain,
             ("POST", "/v1/probe"): self._probe,
         }
 
@@ -86,21 +96,24 @@ class ControlLoop:
             "memory_bytes": resident_bytes(),
             "ledger": {"queued_writes": self._store.queue_length},
             "audit_head": {"seq": seq, "hash": head.hex()},
-            "tunnel": self.tunnel_status(),
-            "providers": [self._provider(name) for name in self._engine.providers],
-            "troubles": dict(self._supervisor.troubles),
+            "tunnel": self._tunnel_status(),
+            "providers": [self._provider(name) for name in self._reloader.engine.providers],
+            "conditions": [
+                {"name": each.name, "detail": each.detail, "since_ms": each.since_ms}
+                for each in self._health.conditions
+            ],
         }
 
     def _provider(self, name: str) -> Json:
-        provider = self._engine.providers[name]
-        places = self._engine.places[name]
+        engine = self._reloader.engine
+        provider, places = engine.providers[name], engine.places[name]
         return {
             "name": name,
             "kind": provider.kind,
             "in_flight": places.taken,
             "queued": places.waiting,
-            "models": self._engine.catalog.count(name),
-            "trouble": self._engine.catalog.failures.get(name),
+            "models": engine.catalog.count(name),
+            "trouble": engine.catalog.failures.get(name),
         }
 
     async def _add_token(self, body: JsonObject) -> JsonObject:
@@ -108,7 +121,7 @@ class ControlLoop:
         token, secret = issue(order, now_ms=now_ms(), choose=secrets.choice)
         await self._store.submit(lambda tx: tokens.add(tx, token, secret_hash(secret)))
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self.device_url or self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self._device_url}
 
     async def _revoke_token(self, body: JsonObject) -> JsonObject:
         name = str(body.get("token", ""))
@@ -132,7 +145,7 @@ class ControlLoop:
             )
         )
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self.device_url or self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self._device_url}
 
     async def _set_user(self, body: JsonObject) -> JsonObject:
         order = UserOrder.from_json(body)
@@ -141,7 +154,21 @@ class ControlLoop:
         return user_json(user.name, user.created_at, user)
 
     async def _limits(self, query: JsonObject) -> JsonObject:
-        return {"accounts": accounts_json(self._accounts)}
+        return {"accounts": accounts_json(self._accounts, now_ms())}
+
+    async def _checkpoint(self, body: JsonObject) -> JsonObject:
+        return checkpoint_json(await self._store.submit(self._store.checkpoint))
+
+    async def _reload(self, body: JsonObject) -> JsonObject:
+        return await self._reloader.reload()
+
+    async def _drain(self, body: JsonObject) -> JsonObject:
+        """Begin to stop as SIGTERM does: no more is accepted, and running answers end first."""
+        self._signals.stop("drain")
+        return {
+            "requests_in_flight": len(self._running),
+            "drain_seconds": self._reloader.settings.server.drain_seconds,
+        }
 
     async def _probe(self, body: JsonObject) -> JsonObject:
         secret = new_secret(secrets.choice)

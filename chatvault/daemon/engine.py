@@ -1,7 +1,7 @@
 """What is built from the settings: providers, prices, the catalog, and the relay over them."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from chatvault.config.limits import limits_of
 from chatvault.config.prices import price_overrides
 from chatvault.config.settings import Settings
 from chatvault.core.accounts import Accounts
-from chatvault.core.pricing import PriceBook, RateCard
+from chatvault.core.pricing import Override, PriceBook, RateCard
 from chatvault.core.routing import Route, parse_route
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.admission import Admission
@@ -41,10 +41,14 @@ class Engine:
     books: Books
     relay: Relay
 
-    async def aclose(self) -> None:
-        """Close the providers' connections and end their processes."""
+    settings: Settings[ProviderSettings]
+
+    async def aclose(self, *, keep: Iterable[Provider] = ()) -> None:
+        """Close the providers' connections and end their processes, but for those in `keep`."""
+        kept = {id(provider) for provider in keep}
         for provider in self.providers.values():
-            await provider.aclose()
+            if id(provider) not in kept:
+                await provider.aclose()
 
 
 def build_engine(
@@ -56,19 +60,35 @@ def build_engine(
     *,
     environ: Mapping[str, str],
     cache_dir: Path,
+    own_prices: Sequence[Override] = (),
+    old: Engine | None = None,
 ) -> Engine:
-    """Build the engine. Raises ConfigError."""
+    """Build the engine. Raises ConfigError.
+
+    Providers that `old` has with the same settings are taken over, with the requests they have in flight.
+    """
     resources = Resources(environ, cache_dir, supervisor.spawn, now_ms)
+    kept = {
+        name
+        for name, entry in settings.providers.items()
+        if old is not None and old.settings.providers.get(name) == entry
+    }
     providers = {
-        name: registry.build(entry.kind, name, entry.settings, resources)
+        name: old.providers[name]
+        if old is not None and name in kept
+        else registry.build(entry.kind, name, entry.settings, resources)
         for name, entry in settings.providers.items()
     }
     places = {
-        name: Places(name, limit=entry.settings.max_concurrency, queue_seconds=entry.settings.queue_seconds)
+        name: old.places[name]
+        if old is not None and name in kept
+        else Places(name, limit=entry.settings.max_concurrency, queue_seconds=entry.settings.queue_seconds)
         for name, entry in settings.providers.items()
     }
-    prices = PriceBook(price_overrides(settings.prices), litellm_door.fallback_price)
+    prices = PriceBook((*price_overrides(settings.prices), *own_prices), litellm_door.fallback_price)
     catalog = Catalog(providers, _aliases(settings, providers), clock=time.monotonic)
+    if old is not None:
+        catalog.inherit(old.catalog)
 
     def remember_card(card: RateCard) -> None:
         store.remember_rate_card(
@@ -94,7 +114,7 @@ def build_engine(
         heartbeat=heartbeat,
         clock=time.monotonic,
     )
-    return Engine(providers, places, catalog, prices, books, relay)
+    return Engine(providers, places, catalog, prices, books, relay, settings)
 
 
 def _aliases(

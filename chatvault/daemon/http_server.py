@@ -23,6 +23,9 @@ from chatvault.gateway.tls_door import TlsDoor
 _BACKLOG = 2048
 # Clients keep connections for a minute or so; the side that closes first decides who meets the race.
 _KEEP_ALIVE_SECONDS = 75
+# How long a connection that was accepted before the stop may take to send its first request.
+_FIRST_REQUEST_SECONDS = 1.0
+_LOOK_SECONDS = 0.02
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -151,18 +154,37 @@ class HttpServer:
     async def stop(self, *, drain_seconds: float, hurry: asyncio.Event) -> bool:
         """Stop accepting and let running answers end; return whether all did within `drain_seconds`.
 
-        `hurry` ends the wait early.
+        `hurry` ends the wait early. A connection that was accepted and has not asked yet is still answered:
+        its client can't know that it came a moment before the end.
         """
         for server in self._servers:
             server.close()
-        for connection in list(self._state.connections):
-            connection.shutdown()
-        drained = asyncio.ensure_future(self._drained())
+        drained = asyncio.ensure_future(self._let_go())
         hurried = asyncio.ensure_future(hurry.wait())
         await asyncio.wait({drained, hurried}, timeout=drain_seconds, return_when=asyncio.FIRST_COMPLETED)
         drained.cancel()
         hurried.cancel()
         return not self._state.tasks
+
+    async def _let_go(self) -> None:
+        """End each connection after its running answer, and a fresh one after its first."""
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + _FIRST_REQUEST_SECONDS
+        # What the kernel handed over a moment ago becomes a connection in the loop's next turns.
+        await asyncio.sleep(0)
+        while self._shut_down(are_fresh_spared=loop.time() < patience):
+            await asyncio.sleep(_LOOK_SECONDS)
+        await self._drained()
+
+    def _shut_down(self, *, are_fresh_spared: bool) -> bool:
+        """Tell the connections that it is the end; return whether some were spared."""
+        is_one_spared = False
+        for connection in list(self._state.connections):
+            if are_fresh_spared and getattr(connection, "cycle", None) is None:
+                is_one_spared = True
+            else:
+                connection.shutdown()
+        return is_one_spared
 
     async def _drained(self) -> None:
         while self._state.tasks:

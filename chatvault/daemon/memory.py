@@ -11,6 +11,8 @@ def resident_bytes() -> int:
 
 def raise_open_files_limit() -> int:
     """Raise the limit of open files as far as it goes, and return it: 500 open streams take 1,000 of them."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # systemd has set it for a service, whose sandbox forbids to change it.
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

@@ -1,13 +1,16 @@
 """The daemon's background tasks: each has a name and an owner, and none dies unheard.
 
 An essential task that fails ends the daemon: systemd starts it again. A supervised one is started again after
-a while that grows, and what it died of stands in `troubles`.
+a while that grows, and what it died of is a health condition until it has run for a minute.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+
+from chatvault.core.health import Health
+from chatvault.errors import ChatVaultError
 
 _log = logging.getLogger("chatvault.daemon")
 _FIRST_PAUSE = 1.0
@@ -18,11 +21,12 @@ _STABLE_SECONDS = 60.0
 class Supervisor:
     """Own every background task. `failed` is set, with `cause`, when an essential one has failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, health: Health, *, now_ms: Callable[[], int]) -> None:
+        self._health = health
+        self._now_ms = now_ms
         self._tasks: set[asyncio.Task[None]] = set()
         self.failed = asyncio.Event()
         self.cause: BaseException | None = None
-        self.troubles: dict[str, str] = {}
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start a task that ends by itself; if it fails, that is logged."""
@@ -35,9 +39,9 @@ class Supervisor:
         """Start a task without which the daemon is of no use."""
         self.spawn(self._essential(work), name)
 
-    def supervised(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+    def supervised(self, work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
         """Start a task that is started again when it fails."""
-        self.spawn(self._supervised(work, name), name)
+        return self.spawn(self._supervised(work, name), name)
 
     async def close(self) -> None:
         """End every task and wait until all have ended."""
@@ -58,16 +62,25 @@ class Supervisor:
         pause = _FIRST_PAUSE
         while True:
             started = asyncio.get_running_loop().time()
+            recovery = asyncio.get_running_loop().call_later(_STABLE_SECONDS, self._report, name, None)
             try:
                 await work()
+                self._report(name, None)
                 return
             except Exception as exc:
-                self.troubles[name] = f"{type(exc).__name__}: {exc}"
-                _log.exception("%s failed; it starts again in %.0f s", name, pause)
+                self._report(name, f"{type(exc).__name__}: {exc}")
+                # What ChatVault foresees explains itself: the disk is full, the key can't be read.
+                trace = None if isinstance(exc, ChatVaultError) else exc
+                _log.error("%s failed; it starts again in %.0f s: %s", name, pause, exc, exc_info=trace)
+            finally:
+                recovery.cancel()
             if asyncio.get_running_loop().time() - started > _STABLE_SECONDS:
                 pause = _FIRST_PAUSE
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _report(self, name: str, detail: str | None) -> None:
+        self._health.report(name, detail, now_ms=self._now_ms())
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

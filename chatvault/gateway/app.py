@@ -128,6 +128,11 @@ class Gateway:
         self._has_cors = self._cors.is_on
         self._probe = probe
 
+    def use(self, chat: ChatRoute, api: AsgiApp) -> None:
+        """Serve by other settings from the next request on; those that run end as they began."""
+        self._chat = chat
+        self._api = api
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         if scope["type"] != "http":

@@ -91,6 +91,10 @@ class RunningCalls:
         """Note that a request is over."""
         self._calls.discard(call)
 
+    def tasks(self) -> set[asyncio.Task[object]]:
+        """Return the tasks of all requests that are running now."""
+        return {call.task for call in self._calls}
+
     def end_token(self, token_id: str) -> int:
         """Cut all requests of a revoked access token; return how many there were."""
         return _end((call for call in self._calls if call.token.id == token_id), Ending.TOKEN_REVOKED)

@@ -26,7 +26,7 @@ class GuardLimits:
     max_pipelined: int = 32
     first_byte_seconds: float = 10.0
     head_seconds: float = 10.0
-    # A body may rest this long in all, and has to come at the floor rate besides (64 kbit/s).
+    # Over each such span a body has to come at the floor rate (64 kbit/s); within one it may rest.
     body_grace_seconds: float = 30.0
     body_floor_bytes_per_second: int = 8_000
     # A client that is sent something and does not read.
@@ -46,6 +46,15 @@ class Watched(Protocol):
     def check(self, tick: int) -> None:
         """End it if it has kept us waiting."""
 
+    def idleness(self) -> tuple[int, int] | None:
+        """How little is lost with it, least first: (0, tick) has asked for nothing yet, (1, tick) rests.
+
+        None while it is being answered.
+        """
+
+    def evict(self) -> None:
+        """End it at once, to make room."""
+
 
 @dataclass(frozen=True, slots=True)
 class TooMany:
@@ -56,6 +65,7 @@ class TooMany:
     message: str
 
 
+_VICTIMS = 64
 _FULL = TooMany(503, "overloaded", "This gateway has all the connections it takes (server.max_connections).")
 _GREEDY = TooMany(
     429,
@@ -65,7 +75,11 @@ _GREEDY = TooMany(
 
 
 class Guard:
-    """Count connections, and sweep over them. `tick` is its clock."""
+    """Count connections, and sweep over them. `tick` is its clock.
+
+    When all places are taken, a newcomer is given the place of the one that has done least with its own: who
+    opens thousands of connections displaces his own silent ones, and an honest client gets in between.
+    """
 
     def __init__(self, limits: GuardLimits, hosts: Hosts) -> None:
         self.limits = limits
@@ -73,37 +87,58 @@ class Guard:
         self.tick = 0
         self.refused = 0
         """How many connections were turned away at once."""
+        self.evicted = 0
+        """How many connections had to make room for a newer one."""
+        self.max_head_bytes = limits.max_head_bytes
+        self.max_headers = limits.max_headers
         self.first_byte_ticks = limits.ticks(limits.first_byte_seconds)
         self.head_ticks = limits.ticks(limits.head_seconds)
         self.body_ticks = limits.ticks(limits.body_grace_seconds)
+        self.body_floor_bytes = limits.body_floor_bytes_per_second * limits.body_grace_seconds
         self.stall_ticks = limits.ticks(limits.stall_seconds)
         self.linger_ticks = limits.ticks(limits.linger_seconds)
         self._watched: dict[Watched, str] = {}
         self._per_address: dict[str, int] = {}
+        self._victims: list[Watched] = []
 
     def __len__(self) -> int:
         return len(self._watched)
 
-    def why_not(self, address: str, *, via: str) -> TooMany | None:
-        """Say why one more connection from `address` may not come in, None when it may."""
-        if len(self._watched) >= self.limits.max_connections:
-            return _FULL
+    def is_greedy(self, address: str, *, via: str) -> bool:
+        """Whether an address has all the connections it may have; this machine's own is exempt."""
         if via == "local" and is_loopback(address):
-            return None
-        if self._per_address.get(counted_as(address), 0) >= self.limits.max_connections_per_address:
-            return _GREEDY
-        return None
+            return False
+        return self._per_address.get(counted_as(address), 0) >= self.limits.max_connections_per_address
 
     def enter(self, connection: Watched, address: str, *, via: str) -> TooMany | None:
         """Let a connection in, or say why not."""
-        reason = self.why_not(address, via=via)
-        if reason is not None:
-            self.refused += 1
-            return reason
         key = counted_as(address)
+        if self.is_greedy(address, via=via):
+            self.refused += 1
+            return _GREEDY
+        if len(self._watched) >= self.limits.max_connections and not self._make_room():
+            self.refused += 1
+            return _FULL
         self._watched[connection] = key
         self._per_address[key] = self._per_address.get(key, 0) + 1
         return None
+
+    def _make_room(self) -> bool:
+        """Evict a connection that nothing is being done for, if there is one."""
+        for _ in range(2):
+            while self._victims:
+                victim = self._victims.pop()
+                if victim in self._watched and victim.idleness() is not None:
+                    self.leave(victim)
+                    victim.evict()
+                    self.evicted += 1
+                    return True
+            # Looking through all of them is dear: what is found is kept for those who come next.
+            idle = [(found, at) for at, each in enumerate(self._watched) if (found := each.idleness())]
+            connections = list(self._watched)
+            self._victims = [connections[at] for _, at in sorted(idle)[:_VICTIMS]]
+            self._victims.reverse()
+        return False
 
     def leave(self, connection: Watched) -> None:
         """Forget a connection; one that never came in is no matter."""

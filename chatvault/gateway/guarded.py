@@ -5,32 +5,30 @@ This file alone knows the inside of uvicorn's protocol class; the pinned version
 """
 
 import asyncio
-from enum import IntEnum
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from chatvault.gateway.guard import Guard, TooMany
-from chatvault.gateway.guard_answers import refusal
+from chatvault.gateway import guard_answers as answers
+from chatvault.gateway.guard import Guard
+from chatvault.gateway.lingering import Lingering, address_of, turn_away
 
 # Bytes of a chunked body that are no body: extensions and trailers, which nobody needs.
 _MAX_BARREN_BYTES = 16_384
 
 
-class Phase(IntEnum):
-    """What a connection is sending."""
+# What a connection is sending: nothing yet, nothing just now, a head, a body, nothing that is looked at.
+# Plain numbers: they are compared twice for each request.
+_FIRST, _IDLE, _HEAD, _BODY, _OVER = range(5)
 
-    FIRST = 0
-    IDLE = 1
-    HEAD = 2
-    BODY = 3
-    OVER = 4
-
-
-_IDLE, _HEAD, _BODY, _OVER = Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.OVER
+_TWO_HOSTS = b"\r\n"
+# Named here, because super() would cost as much as what is done between.
+_on_headers_complete = HttpToolsProtocol.on_headers_complete
+_on_message_complete = HttpToolsProtocol.on_message_complete
+_on_body = HttpToolsProtocol.on_body
 
 
 class _Refused(Exception):
@@ -54,16 +52,18 @@ class Guarded(HttpToolsProtocol):
         )
         self._is_counted = is_counted
         self._is_in = False
-        self._phase = Phase.FIRST
+        self._phase = _FIRST
         self._due = 0
         self._read_bytes = 0
         self._head_bytes = 0
         self._body_bytes = 0
+        self._body_seen = 0
         self._body_since = 0
         self._barren_bytes = 0
         self._stalled_since: int | None = None
         self._closing_since: int | None = None
         self._answer: bytes | None = None
+        self._host: bytes | None = None
         self._is_offer_with_body = False
         self._offer_line = b""
 
@@ -92,6 +92,14 @@ class Guarded(HttpToolsProtocol):
         if self._is_in:
             self._unset_keepalive_if_required()
             super().connection_lost(exc)
+            if self.cycle is not None:
+                # Else the two hold each other until the garbage collector comes by.
+                self.cycle.transport = self.transport
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether a body is on its way, and not whole yet."""
+        return self._phase == _BODY
 
     @property
     def is_connected(self) -> bool:
@@ -113,25 +121,36 @@ class Guarded(HttpToolsProtocol):
         elif tick > self._due:
             self._overdue(tick)
 
+    def idleness(self) -> tuple[int, int] | None:
+        """How little is lost with it; None while a request is being answered."""
+        cycle = cast(RequestResponseCycle | None, self.cycle)
+        if cycle is None:
+            return (0, self._due)
+        return (1, self._body_since) if cycle.response_complete and not self.pipeline else None
+
+    def evict(self) -> None:
+        """Make room."""
+        self.transport.abort()
+
     def _overdue(self, tick: int) -> None:
         phase = self._phase
-        if phase is Phase.IDLE:
+        if phase == _IDLE:
             return
-        if phase is Phase.OVER:
+        if phase == _OVER:
             self.transport.abort()
-        elif phase is Phase.FIRST:
+        elif phase == _FIRST:
             self.transport.close()
         elif self.flow.read_paused:
             # It is us who don't read: the request before this one is still being answered.
-            self._due = tick + (self._guard.head_ticks if phase is _HEAD else self._guard.body_ticks)
-        elif phase is Phase.HEAD:
-            self._refuse(408, "request_timeout", "The request's headers did not come in time.")
+            self._due = tick + (self._guard.head_ticks if phase == _HEAD else self._guard.body_ticks)
+        elif phase == _HEAD:
+            self._end(answers.HEAD_TOO_SLOW)
         else:
-            limits = self._guard.limits
-            seconds = limits.body_grace_seconds + self._body_bytes / limits.body_floor_bytes_per_second
-            self._due = self._body_since + limits.ticks(seconds)
-            if tick > self._due:
-                self._refuse(408, "request_timeout", "The request's body came too slowly.")
+            came = self._body_bytes - self._body_seen
+            self._body_seen = self._body_bytes
+            self._due = tick + self._guard.body_ticks
+            if came < self._guard.body_floor_bytes:
+                self._end(answers.BODY_TOO_SLOW)
 
     def pause_writing(self) -> None:
         """Note since when the client has not been reading."""
@@ -148,9 +167,11 @@ class Guarded(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what came, within the limits."""
         phase = self._phase
-        if phase is _OVER:
+        if phase == _OVER:
             return
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
         guard = self._guard
         if phase < _HEAD:
             self._phase = _HEAD
@@ -164,14 +185,14 @@ class Guarded(HttpToolsProtocol):
             self._pass_over_upgrade(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError:
-            self._end(self._answer or refusal(400, "invalid_http", "That is not HTTP/1.1 as it is written."))
+            self._end(self._answer or answers.NOT_HTTP)
             return
         phase = self._phase
-        if phase is _HEAD:
+        if phase == _HEAD:
             self._head_bytes += len(data)
-            if self._head_bytes > guard.limits.max_head_bytes:
-                self._end(self._head_too_large())
-        elif phase is _BODY:
+            if self._head_bytes > guard.max_head_bytes:
+                self._end(answers.head_too_large(self._guard.max_head_bytes, self._guard.max_headers))
+        elif phase == _BODY:
             self._look_at_body(len(data), self._body_bytes != body_bytes)
 
     def _pass_over_upgrade(self, rest: bytes) -> None:
@@ -195,95 +216,86 @@ class Guarded(HttpToolsProtocol):
     def _look_at_body(self, read_bytes: int, has_grown: bool) -> None:
         """Bound a body that did not come in one piece with its head."""
         self._barren_bytes = 0 if has_grown else self._barren_bytes + read_bytes
-        if self._barren_bytes > _MAX_BARREN_BYTES or len(self.headers) > self._guard.limits.max_headers:
-            self._refuse(400, "invalid_http", "The body has chunk extensions or trailers without end.")
+        if self._barren_bytes > _MAX_BARREN_BYTES or len(self.headers) > self._guard.max_headers:
+            self._end(answers.BARREN_BODY)
             return
         if self._body_bytes > self._guard.limits.max_body_bytes and self.cycle.response_complete:
             self.transport.close()
         elif self.cycle.transport is self.transport and not self.cycle.response_complete:
-            self.cycle.transport = _Lingering(self)
+            self.cycle.transport = Lingering(self)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header."""
+        name = name.lower()
+        if name == b"host":
+            self._host = value if self._host is None else _TWO_HOSTS
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Look at a request's head, then have it answered."""
         guard = self._guard
-        headers = self.headers
-        found = dict(headers)
-        if found.get(b"host") not in guard.hosts.seen or len(found) != len(headers):
-            self._check_host([value for name, value in headers if name == b"host"])
-        if self._head_bytes + self._read_bytes > guard.limits.max_head_bytes:
+        if self._host not in guard.hosts.seen:
+            self._check_host(self._host)
+        self._host = None
+        if self._head_bytes + self._read_bytes > guard.max_head_bytes:
             self._check_head_size()
-        if len(headers) > guard.limits.max_headers:
-            self._raise(self._head_too_large())
-        if len(self.pipeline) >= guard.limits.max_pipelined:
-            self._raise(refusal(429, "rate_limit_exceeded", "Too many requests wait on this connection."))
-        if self.parser.should_upgrade() and (b"content-length" in found or b"transfer-encoding" in found):
+        if len(self.headers) > guard.max_headers:
+            self._raise(answers.head_too_large(self._guard.max_head_bytes, self._guard.max_headers))
+        if self.pipeline and len(self.pipeline) >= guard.limits.max_pipelined:
+            self._raise(answers.TOO_MANY_WAITING)
+        if self.parser.should_upgrade() and self._has_body():
             self._is_offer_with_body = True
             self._offer_line = b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)
             return
         self._phase = _BODY
-        self._body_bytes = self._barren_bytes = 0
+        self._body_bytes = self._body_seen = self._barren_bytes = 0
         self._body_since = guard.tick
         self._due = guard.tick + guard.body_ticks
         if self._extensions is not None:
             self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]  # ours, not ASGI's
-        super().on_headers_complete()
+        _on_headers_complete(self)
         # Trailers would be added to the headers of a request that is being answered by them.
         self.headers = []
 
     def on_body(self, body: bytes) -> None:
         """Count a piece of a body."""
         self._body_bytes += len(body)
-        super().on_body(body)
+        _on_body(self, body)
 
     def on_message_complete(self) -> None:
         """Note a request's end."""
         if self._is_offer_with_body:
             return
         self._phase = _IDLE
-        super().on_message_complete()
+        _on_message_complete(self)
 
-    def _check_host(self, hosts: list[bytes]) -> None:
-        if len(hosts) != 1:
-            what = "has no Host header" if not hosts else "has two Host headers"
-            self._raise(refusal(400, "invalid_host", f"The request {what}."))
+    def _has_body(self) -> bool:
+        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+
+    def _check_host(self, host: bytes | None) -> None:
+        if host is None or host == _TWO_HOSTS:
+            self._raise(answers.NO_HOST if host is None else answers.TWO_HOSTS)
         own = self.server[0] if self.server else None
-        if not self._guard.hosts.allows(hosts[0], own=own):
-            name = hosts[0][:200].decode("latin-1")
-            self._raise(
-                refusal(
-                    421,
-                    "host_not_allowed",
-                    f"This gateway does not answer to the name {name!r}. "
-                    "Its owner can add it to server.allowed_hosts.",
-                )
-            )
+        if not self._guard.hosts.allows(host, own=own):
+            self._raise(answers.foreign_host(host))
 
     def _check_head_size(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > self._guard.limits.max_head_bytes:
-            self._raise(self._head_too_large())
-
-    def _head_too_large(self) -> bytes:
-        limits = self._guard.limits
-        return refusal(
-            431,
-            "request_head_too_large",
-            f"The request's head is over {limits.max_head_bytes:,} bytes or {limits.max_headers} headers.",
-        )
+        if size > self._guard.max_head_bytes:
+            self._raise(answers.head_too_large(self._guard.max_head_bytes, self._guard.max_headers))
 
     # --- how it ends
 
-    def _raise(self, answer: bytes) -> None:
+    def _raise(self, answer: bytes) -> NoReturn:
         self._answer = answer
         raise _Refused
-
-    def _refuse(self, status: int, code: str, message: str) -> None:
-        self._end(refusal(status, code, message))
 
     def _end(self, answer: bytes) -> None:
         """Say why, if nothing else is being said on this connection, and close it."""
         if self.cycle is not None and not self.cycle.response_complete:
-            if self.cycle.response_started or self._phase is not _BODY or self.pipeline:
+            if self.cycle.response_started or self._phase != _BODY or self.pipeline:
                 self._phase = _OVER
                 self.transport.abort()
                 return
@@ -303,33 +315,5 @@ class Guarded(HttpToolsProtocol):
 
     def eof_received(self) -> None:
         """Nothing more comes from there."""
-        if self._phase is _OVER:
+        if self._phase == _OVER:
             self.transport.close()
-
-
-class _Lingering(asyncio.Transport):
-    """Stand before a connection's transport for a request whose body is not whole yet: close gently."""
-
-    def __init__(self, protocol: Guarded) -> None:
-        self._protocol = protocol
-        self.write = protocol.transport.write  # type: ignore[method-assign]  # no call between, per chunk
-        self.is_closing = protocol.transport.is_closing  # type: ignore[method-assign]
-
-    def close(self) -> None:
-        """Close at once if the body has come whole meanwhile, else gently."""
-        if self._protocol._phase is _BODY:
-            self._protocol.linger()
-        else:
-            self._protocol.transport.close()
-
-
-def turn_away(transport: asyncio.Transport, reason: TooMany) -> None:
-    """Say why a connection is not let in, and close it."""
-    transport.write(refusal(reason.status, reason.code, reason.message, retry_after=5))
-    transport.close()
-
-
-def address_of(transport: asyncio.BaseTransport) -> str:
-    """Return the address on a transport's other side, "" where there is none."""
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple | list) and peer else ""

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
-from chatvault.core.accounts import Account
+from chatvault.core.account import Account
 from chatvault.core.rate import Bucket
 from chatvault.gateway.answers import Headers
+
+_REQUESTS = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
+_TOKENS = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
 
 
 def rate_headers(accounts: Sequence[Account], now_ms: int) -> Headers:
@@ -14,35 +17,38 @@ def rate_headers(accounts: Sequence[Account], now_ms: int) -> Headers:
     """
     headers: Headers = []
     requests = tokens = None
+    fewest_requests = fewest_tokens = 0
     for account in accounts:
-        if account.requests is not None:
-            requests = _tighter(requests, account.requests, now_ms)
-        if account.tokens is not None:
-            tokens = _tighter(tokens, account.tokens, now_ms)
+        bucket = account.requests
+        if bucket is not None:
+            left = bucket.left(now_ms)
+            if requests is None or left < fewest_requests:
+                requests, fewest_requests = bucket, left
+        bucket = account.tokens
+        if bucket is not None:
+            left = bucket.left(now_ms)
+            if tokens is None or left < fewest_tokens:
+                tokens, fewest_tokens = bucket, left
     if requests is not None:
-        headers += _three(b"requests", requests)
+        _add(headers, _REQUESTS, requests, fewest_requests)
     if tokens is not None:
-        headers += _three(b"tokens", tokens)
+        _add(headers, _TOKENS, tokens, fewest_tokens)
     return headers
 
 
-def duration(milliseconds: int) -> str:
+def duration(milliseconds: int) -> bytes:
     """Write a length of time as OpenAI does: `120ms`, `1s`, `8.64s`, `6m0s`."""
     if milliseconds < 1000:
-        return f"{milliseconds}ms"
-    minutes, rest = divmod(milliseconds, 60_000)
-    seconds = f"{rest / 1000:.3f}".rstrip("0").rstrip(".")
-    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+        return b"%dms" % milliseconds
+    seconds, rest = divmod(milliseconds, 1000)
+    part = (b".%03d" % rest).rstrip(b"0") if rest else b""
+    if seconds < 60:
+        return b"%d%bs" % (seconds, part)
+    return b"%dm%d%bs" % (seconds // 60, seconds % 60, part)
 
 
-def _tighter(known: Bucket | None, bucket: Bucket, now_ms: int) -> Bucket:
-    bucket.wait_ms(0, now_ms)
-    return bucket if known is None or bucket.left() < known.left() else known
-
-
-def _three(what: bytes, bucket: Bucket) -> Headers:
-    return [
-        (b"x-ratelimit-limit-" + what, b"%d" % bucket.per_minute),
-        (b"x-ratelimit-remaining-" + what, b"%d" % bucket.left()),
-        (b"x-ratelimit-reset-" + what, duration(bucket.full_in_ms()).encode()),
-    ]
+def _add(headers: Headers, names: tuple[bytes, bytes, bytes], bucket: Bucket, left: int) -> None:
+    limit, remaining, reset = names
+    headers.append((limit, b"%d" % bucket.per_minute))
+    headers.append((remaining, b"%d" % left))
+    headers.append((reset, duration(bucket.full_in_ms())))

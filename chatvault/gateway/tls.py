@@ -61,11 +61,11 @@ class Certificates:
         self._context, self.facts = _load(self._cert, self._key)
         return True
 
-    async def keep_fresh(self) -> None:
-        """Look at the files every 2 s for as long as the daemon runs."""
+    async def keep_fresh(self, look_seconds: float = _LOOK_SECONDS) -> None:
+        """Look at the files every `look_seconds` for as long as the daemon runs."""
         before = self._signature
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(look_seconds)
             now = self._look()
             if now != before:
                 # Of two files one is written first: they are read when they have come to rest.

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import cast
 
 from chatvault.gateway.guard import Guard
-from chatvault.gateway.guard_answers import refusal
-from chatvault.gateway.guarded import Guarded, address_of
+from chatvault.gateway.guard_answers import HTTPS_ONLY
+from chatvault.gateway.guarded import Guarded
+from chatvault.gateway.lingering import address_of
 from chatvault.gateway.tls import Certificates
 
 # What is still to be sent when a connection closes has this long to be read.
@@ -53,15 +54,22 @@ class TlsDoor(asyncio.Protocol):
         if self._transport is not None and tick > self._due:
             self._transport.abort()
 
+    def idleness(self) -> tuple[int, int] | None:
+        """Nothing is lost with it."""
+        return (0, self._due)
+
+    def evict(self) -> None:
+        """Make room."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def data_received(self, data: bytes) -> None:
         """Begin the handshake."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         if data[0] != _HANDSHAKE_RECORD:
-            transport.write(
-                refusal(400, "https_only", "This port speaks HTTPS: use https:// in the address.")
-            )
+            transport.write(HTTPS_ONLY)
             transport.close()
             return
         tls = _Tls(self._guard, self._build(), self._certificates, transport)
@@ -111,6 +119,14 @@ class _Tls(SSLProtocol):
                 self._closing_since = tick
             elif tick - self._closing_since > self._guard.stall_ticks:
                 self._raw.abort()
+
+    def idleness(self) -> tuple[int, int] | None:
+        """How little is lost with it; None while a request is being answered."""
+        return self._app.idleness() if self._app.is_connected else (0, self._due)
+
+    def evict(self) -> None:
+        """Make room."""
+        self._raw.abort()
 
 
 def feed(protocol: asyncio.BufferedProtocol, data: bytes) -> None:

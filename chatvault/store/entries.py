@@ -30,6 +30,12 @@ class Head(NamedTuple):
     hash: bytes
 
 
+def read_base(connection: sqlite3.Connection) -> Head:
+    """Return the last pruned entry, after which the chain begins; number 0 where none was."""
+    row = connection.execute("SELECT seq, hash FROM pruned ORDER BY seq DESC LIMIT 1").fetchone()
+    return Head(*row) if row else Head(0, GENESIS)
+
+
 def read_head(connection: sqlite3.Connection) -> Head:
     """Return the chain's last entry as this connection sees it."""
     row = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()

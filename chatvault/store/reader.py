@@ -12,7 +12,7 @@ from chatvault.core.ledger import Hold, LedgerRow
 from chatvault.errors import DatabaseTooNew, StoreError
 from chatvault.store import faults
 from chatvault.store.connections import read_only
-from chatvault.store.entries import AUDIT_COLUMNS, REFUSED, SETTLED, Entry, Head, read_head
+from chatvault.store.entries import AUDIT_COLUMNS, REFUSED, SETTLED, Entry, Head, read_base, read_head
 from chatvault.store.migrations import MIGRATIONS
 from chatvault.store.rows import HOLD_COLUMNS, LEDGER_COLUMNS, Cell, hold_of, ledger_row
 
@@ -142,6 +142,10 @@ class Reader:
     def head(self) -> Head:
         """Return the last entry of the audit chain."""
         return read_head(self.connection)
+
+    def base(self) -> Head:
+        """Return the last entry that was pruned: the chain begins after it."""
+        return read_base(self.connection)
 
     def _first_entry_at(self, at_ms: int) -> int:
         low, high = 1, self.head().seq + 1

@@ -1,7 +1,7 @@
 """One transaction of the writer: the only place where rows are written, and linked into the audit chain."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ class Transaction:
         self.now_ms = now_ms
         self.head = read_head(connection)
         self._entries: list[Cells] = []
+        self._callbacks: list[Callable[[], None]] = []
 
     @cached_property
     def database(self) -> "Borrowed":
@@ -90,6 +91,15 @@ class Transaction:
         """Write the gathered audit entries; to be called right before the commit."""
         _INSERT_AUDIT.run(self.connection, self._entries)
         self._entries = []
+
+    def when_committed(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, in the writer's thread, once all this is committed."""
+        self._callbacks.append(callback)
+
+    def committed(self) -> None:
+        """Call what waits for the commit; to be called right after it."""
+        for callback in self._callbacks:
+            callback()
 
     def _link(self, kind: str, body: bytes, request_id: str | None, token_id: str | None) -> None:
         seq = self.head.seq + 1

@@ -1,6 +1,10 @@
 """What a check of the audit chain found."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chatvault.store.verify_checkpoints import Comparison
 
 _MOST_KEPT = 1000
 
@@ -14,6 +18,11 @@ class Problem:
     `body` (not the JSON it should be), `columns` (request_id or token_id differ from the body),
     `row` (a ledger row differs from its entry), `missing_row`, `missing_entry`, `twice` (two entries settle
     one request), `rate_card` (a card isn't what its id says, or a row names one that nobody kept),
+    `checkpoint` (not the one in the chain, or unreadable), `signature` (of a checkpoint: wrong),
+    `unknown_signer` (a checkpoint signed by a key that isn't ours), `rewritten` (a signed checkpoint says
+    that another entry stood here), `cut_off` (a checkpoint kept elsewhere speaks of entries that are gone),
+    `unsealed` (thousands of entries from this one on without a checkpoint), `pruned` (the beginning was cut
+    off without saying so, or the rows left of it were changed),
     `sums` (the daily sums aren't those of the ledger), `trigger` (a guard against changes is gone),
     `database` (unreadable from here on).
     """
@@ -25,13 +34,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check found. `head` is the last entry's hash in hex; `problems` are the first thousand."""
+    """What a check found. `head` is the last entry's hash in hex; `problems` are the first
+    thousand; `comparison` says how checkpoints kept elsewhere fared."""
 
     ok: bool
     entries: int
     head: str
     first_bad: int | None
     problems: tuple[Problem, ...]
+    comparison: "Comparison | None" = None
 
 
 @dataclass(slots=True)

@@ -37,4 +37,21 @@ def test_a_model_without_a_price_is_exit_1(chatvault: Program) -> None:
     outcome = chatvault.run("prices", "show", "nobody/nothing")
 
     assert outcome.code == 1
-    assert "prices.overrides" in outcome.err
+    assert "chatvault prices set nobody/nothing" in outcome.err
+
+
+def test_a_price_is_set_listed_and_taken_back_without_a_daemon(chatvault: Program) -> None:
+    prices = ("--input", "0.28", "--output", "0.42")
+    assert chatvault.run("prices", "set", "deepseek/new", *prices).code == 0
+    shown = chatvault.run("prices", "show", "deepseek/new", "--json")
+    assert shown.json["prices"][0]["usd_per_mtok"][0]["cache_read"] == "0.28"
+    assert "new" in chatvault.run("prices", "list").out
+    assert chatvault.run("prices", "set", "deepseek/new", "--input", "x", "--output", "1").code == 2
+    assert chatvault.run("prices", "set", "deepseek/new", "--remove").code == 0
+    assert chatvault.run("prices", "show", "deepseek/new").code == 1
+    assert chatvault.run("prices", "set", "deepseek/new", "--remove").code == 2
+
+
+def test_repricing_needs_the_daemon(chatvault: Program) -> None:
+    assert chatvault.run("prices", "reprice", "--since", "7d").code == 3
+    assert chatvault.run("prices", "reprice", "--since", "soon").code == 2

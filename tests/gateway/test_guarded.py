@@ -215,6 +215,17 @@ def test_a_body_above_the_floor_rate_may_take_its_time(way: Way) -> None:
     way.run(main())
 
 
+def test_a_body_that_came_fast_may_not_rest_for_long_on_that(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(body_floor_bytes_per_second=1000) as server:
+            got = await server.ask(request(b"POST", b"/", b"content-length: 90001", body=bytes(90_000)))
+            assert got.startswith(b"HTTP/1.1 408 "), got
+            await server.is_empty()
+            assert server.app.left == 1
+
+    way.run(main())
+
+
 def test_trailers_without_end_are_refused(way: Way) -> None:
     async def main() -> None:
         async with way.served() as server:
@@ -307,19 +318,50 @@ def test_an_offer_of_another_protocol_is_passed_over(way: Way) -> None:
 
 def test_connections_in_all_are_limited(way: Way) -> None:
     async def main() -> None:
-        async with way.served(max_connections=5, first_byte_seconds=60) as server:
-            held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(5)]
-            while len(server.guard) < 5:
+        async with way.served(max_connections=5, body_grace_seconds=60) as server:
+            held = [await server.connect() for _ in range(5)]
+            for _, each in held:
+                each.write(request(b"POST", b"/", b"content-length: 9"))
+            while len(server.app.scopes) < 5:
                 await asyncio.sleep(0.01)
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             with suppress(ConnectionError):
                 got = await reader.read()
                 assert got.startswith(b"HTTP/1.1 503 ") or server.client is not None, got
             await hang_up(writer)
+            assert server.guard.refused == 1
             for _, each in held:
                 await hang_up(each)
             await server.is_empty()
             await server.is_served()
+
+    way.run(main())
+
+
+def test_silent_connections_make_room_for_those_who_ask(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(
+            max_connections=5, first_byte_seconds=60, head_seconds=60, body_grace_seconds=60
+        ) as server:
+            resting_reader, resting = await server.connect()
+            resting.write(request(b"GET", b"/"))
+            await resting_reader.readuntil(b"\r\n\r\n0")
+            busy_reader, busy = await server.connect()
+            busy.write(request(b"POST", b"/", b"content-length: 1", b"connection: close"))
+            while len(server.app.scopes) < 2:
+                await asyncio.sleep(0.01)
+            held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(300)]
+            for _, each in held[::2]:
+                each.write(b"\x16" if server.client else b"GET ")
+            for _ in range(5):
+                await server.is_served()
+            assert len(server.guard) <= 5
+            assert server.guard.evicted >= 290
+            busy.write(b"x")
+            assert (await busy_reader.read()).startswith(b"HTTP/1.1 200 "), "who is being answered stays"
+            for _, each in [*held, (None, busy), (None, resting)]:
+                await hang_up(each)
+            await server.is_empty()
 
     way.run(main())
 

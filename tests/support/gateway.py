@@ -149,6 +149,7 @@ class Inside:
     path: Path
     places: Mapping[str, Places]
     accounts: Accounts
+    providers: Mapping[str, ScriptedProvider]
 
     def call(self, token: AccessToken = TOKEN) -> Call:
         """Return a new call, run by the current task."""
@@ -230,7 +231,7 @@ async def inside(
     )
     beating = asyncio.get_running_loop().create_task(heartbeat.run())
     try:
-        yield Inside(relay, store, path, places, accounts)
+        yield Inside(relay, store, path, places, accounts, by_name)
     finally:
         for task in (beating, *tasks):
             task.cancel()

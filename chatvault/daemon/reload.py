@@ -1,0 +1,177 @@
+"""Takes changed settings over while the daemon runs: all of them, or none.
+
+A whole engine is built beside the one that serves, and the gateway is pointed at it in one step. Running
+answers live on in the old one, which is closed when the last of them has ended. Providers whose settings are
+the same are carried over as they are: a reload must not load a model into memory twice.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from chatvault.config.settings import Settings
+from chatvault.core.chat import JsonObject
+from chatvault.core.health import Health
+from chatvault.core.redaction import redact
+from chatvault.daemon.engine import Engine, now_ms
+from chatvault.daemon.notify import Notifier
+from chatvault.daemon.supervisor import Supervisor
+from chatvault.errors import ChatVaultError
+from chatvault.gateway.call import RunningCalls
+from chatvault.providers.base import ProviderSettings
+from chatvault.store.writer import Store
+
+AnySettings = Settings[ProviderSettings]
+
+SETTINGS_CONDITION = "settings"
+_log = logging.getLogger("chatvault.daemon")
+# What a reload takes over; all else holds from the next start on.
+_TAKEN_OVER = (
+    "providers",
+    "models",
+    "prices",
+    "limits",
+    "usage",
+    "log.level",
+    "server.max_body_bytes",
+    "server.drain_seconds",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What outlives every engine, and is told of a reload."""
+
+    running: RunningCalls
+    supervisor: Supervisor
+    store: Store
+    health: Health
+    notifier: Notifier
+
+
+class Reloader:
+    """Keep the engine in use, and swap it. `load` reads the settings and may block; it runs in a thread."""
+
+    def __init__(
+        self,
+        settings: AnySettings,
+        engine: Engine,
+        surroundings: Surroundings,
+        *,
+        load: Callable[[], AnySettings],
+        build: Callable[[AnySettings, Engine], Engine],
+        install: Callable[[Engine, AnySettings], None],
+        status: Callable[[], str],
+    ) -> None:
+        self.settings = settings
+        self.engine = engine
+        self._around = surroundings
+        self._load = load
+        self._build = build
+        self._install = install
+        self._status = status
+        self._lock = asyncio.Lock()
+        self._lists: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Write down which settings the daemon starts with, and keep the model lists fresh."""
+        await self._record_loaded(self.settings, ())
+        self._keep_lists_fresh()
+
+    async def reload(self) -> JsonObject:
+        """Take the settings over. Raises ChatVaultError where they can't be used: all stays as it was."""
+        async with self._lock:
+            self._around.notifier.reloading()
+            try:
+                return await self._reload()
+            except ChatVaultError as exc:
+                await self._note_rejected(exc)
+                raise
+            finally:
+                self._around.notifier.ready(self._status())
+
+    async def reload_by_signal(self) -> None:
+        """Reload for SIGHUP: nobody waits for the outcome, so the log and the status tell it."""
+        try:
+            await self.reload()
+        except ChatVaultError:
+            return
+
+    async def aclose(self) -> None:
+        """Close the engine in use."""
+        await self.engine.aclose()
+
+    async def _reload(self) -> JsonObject:
+        settings = await asyncio.to_thread(self._load)
+        before, old = self.settings, self.engine
+        changed = changes(before, settings)
+        engine = self._build(settings, old)
+        self.settings, self.engine = settings, engine
+        self._install(engine, settings)
+        logging.getLogger().setLevel(settings.log.level.upper())
+        self._keep_lists_fresh()
+        self._around.supervisor.spawn(self._retire(old), "old settings")
+        self._around.health.report(SETTINGS_CONDITION, None, now_ms=now_ms())
+        await self._record_loaded(settings, changed)
+        waiting = [name for name in changed if not name.startswith(_TAKEN_OVER)]
+        _log.info("settings reloaded: %s", ", ".join(changed) or "nothing has changed")
+        if waiting:
+            _log.warning("these settings hold from the next start on: %s", ", ".join(waiting))
+        return {"path": str(settings.path), "changed": list(changed), "needs_restart": list(waiting)}
+
+    def _keep_lists_fresh(self) -> None:
+        if self._lists is not None:
+            self._lists.cancel()
+        self._lists = self._around.supervisor.supervised(self.engine.catalog.keep_fresh, "model lists")
+
+    async def _retire(self, old: Engine) -> None:
+        """Close what `old` alone has, once no request that may use it is running."""
+        tasks = self._around.running.tasks()
+        if tasks:
+            await asyncio.wait(tasks)
+        await old.aclose(keep=self.engine.providers.values())
+
+    async def _note_rejected(self, exc: ChatVaultError) -> None:
+        problem = redact(str(exc))
+        _log.error("the settings can't be used, the old ones stay: %s", problem)
+        self._around.health.report(SETTINGS_CONDITION, f"not reloaded: {problem}", now_ms=now_ms())
+        await self._around.store.record(
+            "config.rejected", {"path": str(self.settings.path), "problem": problem}
+        )
+
+    async def _record_loaded(self, settings: AnySettings, changed: tuple[str, ...]) -> None:
+        body = {
+            "path": str(settings.path),
+            "sha256": await asyncio.to_thread(_digest, settings.path),
+            "changed": list(changed),
+        }
+        await self._around.store.record("config.loaded", body)
+
+
+def changes(before: AnySettings, after: AnySettings) -> tuple[str, ...]:
+    """Return the settings that differ, by name: `server.port`, `providers.ollama`, `models.fast`."""
+    found = []
+    for section in fields(Settings):
+        old, new = getattr(before, section.name), getattr(after, section.name)
+        if old == new or section.name == "path":
+            continue
+        if section.name in ("providers", "models"):
+            names = sorted(old.keys() | new.keys())
+            found += [f"{section.name}.{each}" for each in names if old.get(each) != new.get(each)]
+        else:
+            found += [
+                f"{section.name}.{each.name}"
+                for each in fields(new)
+                if getattr(old, each.name) != getattr(new, each.name)
+            ]
+    return tuple(found)
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -29,6 +29,7 @@ def serve(
     from chatvault.daemon.run import serve as run
 
     context = Context.of(ctx)
+    context.is_own = True
     if not context.places.config.exists():
         first_run.write_defaults(context)
 

@@ -14,6 +14,7 @@ from chatvault.core.health import Health
 from chatvault.daemon.engine import now_ms
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.memory import resident_bytes
+from chatvault.daemon.reading import ReportRoom
 from chatvault.daemon.reload import Reloader
 from chatvault.daemon.signals import Signals
 from chatvault.errors import UsageError
@@ -38,8 +39,10 @@ class ControlLoop:
         doorkeeper: Doorkeeper,
         running: RunningCalls,
         server: HttpServer,
+        reports: ReportRoom,
         base_url: str,
     ) -> None:
+        self._reports = reports
         self._reloader = reloader
         self._signals = signals
         self._health = health
@@ -55,6 +58,7 @@ class ControlLoop:
         """Return every handler by its method and path."""
         return {
             ("GET", "/v1/status"): self._status,
+            ("GET", "/v1/reading"): self._reports.read,
             ("POST", "/v1/tokens"): self._add_token,
             ("POST", "/v1/tokens/revoke"): self._revoke_token,
             ("POST", "/v1/tokens/rotate"): self._rotate_token,

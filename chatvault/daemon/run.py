@@ -27,6 +27,7 @@ from chatvault.daemon.http_server import HttpServer, bind
 from chatvault.daemon.maintenance import keep_up
 from chatvault.daemon.notify import Notifier
 from chatvault.daemon.pulse import beat
+from chatvault.daemon.reading import ReportRoom
 from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
 from chatvault.daemon.signals import Signals
 from chatvault.daemon.status_line import status_line
@@ -170,6 +171,7 @@ class Daemon:
             doorkeeper=self._doorkeeper,
             running=self._running,
             server=server,
+            reports=ReportRoom(self._environ),
             base_url=base_url,
         )
         control_server = ControlServer(ControlApp(loop.routes()), control, self._places.control_socket)

@@ -104,15 +104,13 @@ def test_the_watchdog_ends_a_daemon_that_hangs(box: Box) -> None:
 @pytest.mark.parametrize("drain_seconds", [15, 1])
 def test_a_stop_lets_streams_end_or_settles_them(box: Box, drain_seconds: float) -> None:
     secret = box.settle_in(SLOW % drain_seconds)
-    with (
-        box.background(*box.support("slow_upstream", "9000", "100", "0.05")),
-        box.background(
-            *box.support("steady_load", URL, secret, "slow/fixed", "100", "0.1", "stream")
-        ) as load,
-    ):
-        box.wait("ten streams", lambda: box.json("status")["requests_in_flight"] == 10)
-        box.ok("systemctl", "stop", "chatvault.socket", "chatvault.service")
-        outcomes = json.loads(load.communicate(timeout=60)[0])
+    load = box.support("steady_load", URL, secret, "slow/fixed", "100", "0.1", "stream")
+    with box.background(*box.support("slow_upstream", "9000", "100", "0.05")):
+        box.wait("listening", lambda: box.run("bash", "-c", "echo >/dev/tcp/127.0.0.1/9000").returncode == 0)
+        with box.background(*load) as streams:
+            box.wait("ten streams", lambda: box.json("status")["requests_in_flight"] == 10)
+            box.ok("systemctl", "stop", "chatvault.socket", "chatvault.service")
+            outcomes = json.loads(streams.communicate(timeout=60)[0])
     assert outcomes == ({"done": 10} if drain_seconds > 3 else {"cut": 10})
     assert box.query("SELECT count(*) FROM hold") == [[0]]
     rows = box.query("SELECT status, output_tokens > 0, count(*) FROM ledger GROUP BY 1, 2")
@@ -341,3 +339,21 @@ def test_what_root_makes_with_the_daemon_down_belongs_to_the_service(box: Box) -
     assert strangers == ""
     box.ok("systemctl", "start", "chatvault")
     assert is_active(box)
+
+
+def test_the_group_reads_root_changes_and_a_stranger_is_told_why(box: Box) -> None:
+    secret = box.settle_in(ECHO)
+    assert box.ask(secret)[0] == 200
+    box.sh("useradd --create-home -G chatvault ann; useradd --create-home eve")
+
+    for user in (None, "ann"):
+        assert box.json("usage", "--by", "token", user=user)["total"]["requests"] == 1
+        assert box.json("audit", "verify", "--full", user=user)["ok"] is True
+        assert box.json("status", user=user)["version"]
+        assert "laptop" in box.ok(PROGRAM, "tokens", "list", user=user)
+    for words in (["tokens", "add", "mine"], ["tokens", "revoke", "laptop"], ["config", "reload"]):
+        done = box.run(PROGRAM, *words, user="ann")
+        assert (done.returncode, "root" in done.stderr) == (4, True), (words, done.stderr)
+    for words in (["usage"], ["status"], ["audit", "verify"]):
+        done = box.run(PROGRAM, *words, user="eve")
+        assert (done.returncode, "group chatvault" in done.stderr) == (4, True), (words, done.stderr)

@@ -28,6 +28,7 @@ from chatvault.daemon.price_desk import PriceDesk
 from chatvault.daemon.pruning import Pruning
 from chatvault.daemon.public_side import PublicSide
 from chatvault.daemon.pulse import beat
+from chatvault.daemon.reading import ReportRoom
 from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
 from chatvault.daemon.signals import Signals
 from chatvault.daemon.status_line import status_line
@@ -119,6 +120,7 @@ class Daemon:
             running=self._running,
             server=server,
             tunnel_status=tunnel.status,
+            reports=ReportRoom(self._environ),
             base_url=_base_url(server),
             device_url=self._device_url(server),
         )

@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,7 +27,8 @@ set -e
 cp -r /opt/chatvault/source/chatvault {_SITE}/chatvault
 cp -r /opt/chatvault/source/systemd {_SITE}/chatvault/units
 echo /opt/chatvault/packages > {_SITE}/packages.pth
-printf '#!{VENV}/bin/python\\nimport sys\\nfrom chatvault.__main__ import main\\nsys.exit(main())\\n' >{PROGRAM}
+echo '#!{VENV}/bin/python' >{PROGRAM}
+echo 'import sys; from chatvault.__main__ import main; sys.exit(main())' >>{PROGRAM}
 chmod 755 {PROGRAM}
 {VENV}/bin/python -m compileall -q {_SITE}/chatvault
 ln -sf {PROGRAM} /usr/local/bin/chatvault
@@ -192,16 +195,24 @@ class Box:
         variables = ("PYTHONPATH=/opt/chatvault/source", "PYTHONDONTWRITEBYTECODE=1")
         return ("env", *variables, f"{VENV}/bin/python", "-m", f"tests.support.{module}", *args)
 
-    def background(self, *command: str) -> "subprocess.Popen[str]":
-        """Start a command inside, and return its process here."""
-        return subprocess.Popen(
+    @contextmanager
+    def background(self, *command: str) -> Iterator["subprocess.Popen[str]"]:
+        """Run a command inside meanwhile; at the end it is gone."""
+        process = subprocess.Popen(
             [_SCRIPT, "run", *command],
             env=self._env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
     def __enter__(self) -> Self:
         return self.start()

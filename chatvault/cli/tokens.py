@@ -33,6 +33,10 @@ def add(
     rpm: Annotated[int | None, typer.Option(min=1, help="Requests a minute.")] = None,
     tpm: Annotated[int | None, typer.Option(min=1, help="Tokens a minute, in and out.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Requests running at once.")] = None,
+    content: Annotated[
+        str | None,
+        typer.Option(metavar="off|errors|full", help="Keep prompts and answers, encrypted, for a while."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an access token and show its secret, once."""
@@ -50,6 +54,7 @@ def add(
         requests_per_minute=rpm,
         tokens_per_minute=tpm,
         concurrency=concurrency,
+        content=content,
     )
     _show_secret(context, token_desk.add(context, order), as_json=as_json)
 

@@ -18,6 +18,7 @@ from chatvault.core.health import Health
 from chatvault.core.text import counted
 from chatvault.daemon.accounts import open_accounts
 from chatvault.daemon.backups import Backups
+from chatvault.daemon.contents import KeptContents
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer
@@ -40,6 +41,7 @@ from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
 from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.lazy_api import LazyApi
+from chatvault.store.content import ContentVault
 from chatvault.store.writer import Store
 from chatvault.tunnel.probe import Identity
 
@@ -75,6 +77,7 @@ class Daemon:
         self._doorkeeper = Doorkeeper(now_ms)
         self._heartbeat = Heartbeat(self._supervisor.spawn)
         self._notifier = Notifier.from_environ(environ, pid=os.getpid())
+        self._vault = ContentVault(places.keys_dir)
         self._identity = Identity(secrets.token_bytes(32))
 
     async def run(self, listeners: list[socket.socket], control: socket.socket) -> int:
@@ -125,6 +128,10 @@ class Daemon:
             device_url=self._device_url(server),
         )
         backups = Backups(self._store, self._places, self._health, now_ms=now_ms)
+        contents = KeptContents(
+            self._store, self._vault, days=self._settings.audit.content_days, now_ms=now_ms
+        )
+        self._supervisor.supervised(contents.forget, "kept contents")
         pruning = Pruning(self._store, self._places)
         routes = {
             **loop.routes(),
@@ -132,6 +139,7 @@ class Daemon:
             **backups.routes(),
             **pruning.routes(),
             **self._prices.routes(reloader),
+            **contents.routes(),
         }
         control_server = ControlServer(ControlApp(routes), control, self._places.control_socket)
         await loop.reload_tokens()
@@ -221,6 +229,7 @@ class Daemon:
             self._accounts,
             self._supervisor,
             self._heartbeat,
+            vault=self._vault,
             environ=self._environ,
             cache_dir=self._places.cache_dir,
             own_prices=self._prices.own,

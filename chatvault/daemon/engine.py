@@ -16,6 +16,7 @@ from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.admission import Admission
 from chatvault.gateway.books import Books
 from chatvault.gateway.catalog import Catalog
+from chatvault.gateway.contents import Contents
 from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.places import Places
 from chatvault.gateway.planning import Planner
@@ -23,6 +24,7 @@ from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.relay import Relay
 from chatvault.providers import litellm_door
 from chatvault.providers.base import Provider, ProviderSettings, Resources
+from chatvault.store.content import ContentVault
 from chatvault.store.writer import Store
 
 
@@ -59,6 +61,7 @@ def build_engine(
     supervisor: Supervisor,
     heartbeat: Heartbeat,
     *,
+    vault: ContentVault,
     environ: Mapping[str, str],
     cache_dir: Path,
     own_prices: Sequence[Override] = (),
@@ -97,7 +100,8 @@ def build_engine(
         )
 
     price_list = PriceList(prices, remember_card)
-    books = Books(store, price_list, now_ms=now_ms, clock=time.monotonic)
+    contents = Contents(store, vault, default=settings.audit.content, now_ms=now_ms)
+    books = Books(store, price_list, now_ms=now_ms, clock=time.monotonic, contents=contents)
     planner = Planner(providers, price_list)
     accounts.limit_everyone(limits_of(settings.limits), int(time.monotonic() * 1000))
     admission = Admission(

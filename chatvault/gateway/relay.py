@@ -234,8 +234,7 @@ class Relay:
         has_started = answer is not None and answer.has_started
         is_refusal = not isinstance(exc, ProviderError) and error.status != 500
         status = Status.REFUSED if is_refusal else Status.ERROR
-        may_be_billed = exc.may_be_billed if isinstance(exc, ProviderError) else error.status == 500
-        if may_be_billed and progress.was_sent:
+        if progress.was_sent and _may_be_billed(exc):
             progress.expect_bill()
         elif not progress.has_begun:
             progress.meter = None
@@ -279,6 +278,13 @@ class Relay:
             await answer.end(b"data: " + error_body(error) + b"\n\n")
         else:
             await send_error(send, error, headers)
+
+
+def _may_be_billed(exc: RequestError | ProviderError | StoreError) -> bool:
+    """Whether the provider had the request and did not refuse it; a defect of ours tells nothing of that."""
+    if isinstance(exc, ProviderError):
+        return exc.may_be_billed and (exc.upstream_status or 200) < 300
+    return isinstance(exc, RequestError) and exc.status == 500
 
 
 def _defect() -> RequestError:

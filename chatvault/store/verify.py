@@ -20,8 +20,8 @@ from chatvault.store.migrations import MIGRATIONS
 from chatvault.store.pruned_rows import check_base
 from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
-from chatvault.store.verdict import Findings, Verdict
-from chatvault.store.verify_checkpoints import CheckpointCheck, Comparison, compare
+from chatvault.store.verdict import Comparison, Findings, Verdict
+from chatvault.store.verify_checkpoints import CheckpointCheck, compare
 from chatvault.store.verify_rows import ENTRIES_WITH_ROWS, RowCheck
 
 _ENTRIES = """SELECT seq, ts_ms, kind, request_id, token_id, CAST(body AS BLOB), hash

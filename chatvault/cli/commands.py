@@ -25,6 +25,7 @@ COMMANDS = {
     "prices": Command("chatvault.cli.prices", "What models cost, and where the price comes from."),
     "keys": Command("chatvault.cli.keys", "The providers' keys: set, list."),
     "systemd": Command("chatvault.cli.systemd", "Run as a service: install, uninstall."),
+    "completions": Command("chatvault.cli.completions", "Completions for a shell: bash, zsh or fish."),
     "config": Command("chatvault.cli.config", "The settings: check, show, path, reload."),
 }
 

@@ -12,20 +12,9 @@ _SECONDS = 60.0
 _MOST_AT_ONCE = 2
 _LONGEST = 16 * 1024 * 1024
 # What a report needs of the daemon's own surroundings: where its files are, and the zone it shows times in.
+_FOLDERS = ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CONFIGURATION_DIRECTORY", "CACHE_DIRECTORY")
 _VARIABLES = frozenset(
-    [
-        "CHATVAULT_HOME",
-        "STATE_DIRECTORY",
-        "RUNTIME_DIRECTORY",
-        "CONFIGURATION_DIRECTORY",
-        "CACHE_DIRECTORY",
-        "PATH",
-        "PYTHONPATH",
-        "LANG",
-        "TZ",
-        "HOME",
-        "XDG_RUNTIME_DIR",
-    ]
+    (*_FOLDERS, "CHATVAULT_HOME", "PATH", "PYTHONPATH", "LANG", "TZ", "HOME", "XDG_RUNTIME_DIR")
 )
 
 

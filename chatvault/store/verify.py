@@ -9,6 +9,7 @@ import hashlib
 import sqlite3
 import struct
 from collections.abc import Iterable
+from functools import cache
 
 import msgspec
 
@@ -122,13 +123,17 @@ class _Check:
 
 
 def _check_triggers(reader: Reader, findings: Findings) -> None:
+    if _wanted_triggers() - set(reader.select(_TRIGGERS)):
+        findings.add("trigger")
+
+
+@cache
+def _wanted_triggers() -> frozenset[tuple[str, str]]:
     fresh = sqlite3.connect(":memory:", isolation_level=None)
     try:
         for migration in MIGRATIONS:
             for statement in migration.statements:
                 fresh.execute(statement)
-        wanted = fresh.execute(_TRIGGERS).fetchall()
+        return frozenset(fresh.execute(_TRIGGERS).fetchall())
     finally:
         fresh.close()
-    if set(wanted) - set(reader.select(_TRIGGERS)):
-        findings.add("trigger")

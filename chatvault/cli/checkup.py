@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from chatvault import __version__
 from chatvault.cli.context import Context
+from chatvault.cli.daemon_checks import check_daemon
 from chatvault.cli.package_check import check_packages
 from chatvault.cli.providers import providers_of
 from chatvault.cli.tunnel_checks import check_tunnel
@@ -17,7 +18,7 @@ from chatvault.config.prices import price_overrides
 from chatvault.config.settings import Settings
 from chatvault.core.check import Check, CheckStatus
 from chatvault.core.pricing import PriceBook
-from chatvault.errors import ChatVaultError, ConfigError, DaemonNotRunning, ProviderError
+from chatvault.errors import ChatVaultError, ConfigError, ProviderError
 from chatvault.providers.base import Finding, Provider, ProviderSettings
 
 _SECONDS = 30.0
@@ -42,7 +43,7 @@ def run(context: Context) -> list[Check]:
         checks.append(_check_tls(settings))
         checks.append(_check_backups(context, settings))
         checks += asyncio.run(_check_providers(context, settings))
-    checks.append(_check_daemon(context, settings))
+    checks += check_daemon(context, has_echo=settings is None or "echo" in settings.providers)
     if settings is not None:
         checks += check_tunnel(context, settings)
     return checks
@@ -177,17 +178,3 @@ def _used_routes(context: Context, settings: Settings[ProviderSettings]) -> set[
         for row in rows
         if row.provider in settings.providers and row.upstream_model
     }
-
-
-def _check_daemon(context: Context, settings: Settings[ProviderSettings] | None) -> Check:
-    from chatvault.cli.echo_check import ask_echo
-
-    try:
-        probe = context.control().post("/v1/probe")
-    except DaemonNotRunning as exc:
-        return Check("Gateway", "skip", exc.message, exc.hint)
-    except ChatVaultError as exc:
-        return Check("Gateway", "fail", exc.message, exc.hint)
-    if settings is not None and "echo" not in settings.providers:
-        return Check("Gateway", "skip", "there is no provider `echo` to ask", "add `echo: {kind: echo}`")
-    return ask_echo(str(probe["base_url"]), str(probe["secret"]))

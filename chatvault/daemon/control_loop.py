@@ -98,7 +98,7 @@ class ControlLoop:
             "requests_in_flight": len(self._running),
             "connections": self._server.connections,
             "memory_bytes": resident_bytes(),
-            "ledger": {"queued_writes": self._store.queue_length},
+            "ledger": {"queued_writes": self._store.queue_length, "defects": self._store.defects},
             "audit_head": {"seq": seq, "hash": head.hex()},
             "tunnel": self._tunnel_status(),
             "providers": [self._provider(name) for name in self._reloader.engine.providers],

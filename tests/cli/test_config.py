@@ -24,7 +24,8 @@ def test_check_needs_the_secrets(chatvault: Program) -> None:
 
     assert outcome.code == 2
     assert ":2: providers.o.api_key" in outcome.err
-    assert outcome.err.splitlines()[1] == "Try: chatvault keys set o"
+    hint = "Try: chatvault keys set o, or export NOT_THERE where chatvault serve is started"
+    assert outcome.err.splitlines()[1] == hint
 
 
 def test_show_is_whole_and_masked(chatvault: Program, monkeypatch: pytest.MonkeyPatch) -> None:

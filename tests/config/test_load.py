@@ -206,7 +206,10 @@ def test_a_missing_secret_names_the_line_and_the_command_that_sets_it(
     text = "providers:\n  claude:\n    kind: anthropic\n    api_key: env:ANTHROPIC_API_KEY\n"
     error = complaint(tmp_path, text, {})
 
-    assert (error.line, error.hint) == (4, "chatvault keys set claude")
+    assert (error.line, error.hint) == (
+        4,
+        "chatvault keys set claude, or export ANTHROPIC_API_KEY where chatvault serve is started",
+    )
     output.complain(str(error), error.hint)
     assert "providers.claude.api_key: ANTHROPIC_API_KEY is neither in the env" in capsys.readouterr().err
 

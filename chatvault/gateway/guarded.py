@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol with the guard before it: what it parses has a Host of ours, a bounded head, a
 bounded body, and comes in time.
 
-This file and `exchange` know the inside of uvicorn's classes; the pinned versions are those they are tested with.
+This file and `exchange` know the inside of uvicorn's classes; the pinned versions are those that they are
+tested with.
 """
 
 import asyncio

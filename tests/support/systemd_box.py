@@ -150,14 +150,16 @@ class Box:
 
     def ask(self, secret: str, model: str = "echo/echo", *, seconds: float = 30) -> tuple[int, str]:
         """Send one chat request from inside; return its status and body."""
+        messages = [{"role": "user", "content": "one two"}]
+        body = {"model": model, "max_tokens": 8, "messages": messages}
         done = self.run(
             *("curl", "-s", "-m", str(seconds), "-w", "\n%{http_code}"),
             *("-H", f"Authorization: Bearer {secret}", "-H", "Content-Type: application/json"),
-            *("-d", json.dumps({"model": model, "messages": [{"role": "user", "content": "one two"}]})),
+            *("-d", json.dumps(body)),
             "http://127.0.0.1:4000/v1/chat/completions",
         )
-        body, _, status = done.stdout.rpartition("\n")
-        return int(status or 0), body
+        answer, _, status = done.stdout.rpartition("\n")
+        return int(status or 0), answer
 
     def query(self, sql: str) -> list[Any]:
         """Read from the database."""

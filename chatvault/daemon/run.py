@@ -12,8 +12,10 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from zoneinfo import ZoneInfo
 
 from chatvault import __version__
+from chatvault.config.local_zone import local_zone
 from chatvault.config.places import Places
 from chatvault.config.service_user import become_service, service_group
 from chatvault.control.lock import WriterLock
@@ -30,6 +32,7 @@ from chatvault.daemon.pulse import beat
 from chatvault.daemon.reading import ReportRoom
 from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
 from chatvault.daemon.signals import Signals
+from chatvault.daemon.status import Status
 from chatvault.daemon.status_line import status_line
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
@@ -166,11 +169,19 @@ class Daemon:
         loop = ControlLoop(
             reloader=reloader,
             signals=signals,
-            health=self._health,
+            status=Status(
+                engine=lambda: reloader.engine,
+                health=self._health,
+                store=self._store,
+                running=self._running,
+                server=server,
+                database=self._places.database,
+                zone=lambda: self._zone(reloader.settings),
+                base_url=base_url,
+            ),
             store=self._store,
             doorkeeper=self._doorkeeper,
             running=self._running,
-            server=server,
             reports=ReportRoom(self._environ),
             base_url=base_url,
         )
@@ -217,6 +228,10 @@ class Daemon:
             cache_dir=self._places.cache_dir,
             old=old,
         )
+
+    def _zone(self, settings: AnySettings) -> ZoneInfo:
+        chosen = settings.usage.timezone
+        return local_zone(self._environ) if chosen == "local" else chosen
 
     def _routes(self, engine: Engine, settings: AnySettings) -> tuple[ChatRoute, AsgiApp]:
         return build_routes(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -54,16 +54,23 @@ def why_not() -> str | None:
 
 
 class Box:
-    """The machine. `state` is a folder for its files."""
+    """The machine. `state` is a folder for its files; `is_bare` leaves ChatVault out of it.
 
-    def __init__(self, state: Path) -> None:
+    `binds` are more folders to see inside, each `SOURCE:TARGET`.
+    """
+
+    def __init__(self, state: Path, *, is_bare: bool = False, binds: Sequence[str] = ()) -> None:
         self._state = state
+        self._is_bare = is_bare
+        self._binds = binds
 
     def start(self) -> Self:
         """Boot it, and install ChatVault."""
         packages = sysconfig.get_paths()["purelib"]
-        self._script("start", f"{packages}:/opt/chatvault/packages", f"{_ROOT}:/opt/chatvault/source")
-        self.sh(_INSTALL)
+        ours = (f"{packages}:/opt/chatvault/packages", f"{_ROOT}:/opt/chatvault/source")
+        self._script("start", *self._binds, *(() if self._is_bare else ours))
+        if not self._is_bare:
+            self.sh(_INSTALL)
         return self
 
     def stop(self) -> None:

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from chatvault import __version__
 from chatvault.cli.context import Context
 from chatvault.cli.daemon_checks import check_daemon
+from chatvault.cli.package_check import check_packages
+from chatvault.cli.price_list import own_prices
 from chatvault.cli.providers import providers_of
 from chatvault.cli.tunnel_checks import check_tunnel
 from chatvault.config.checks import check_permissions, check_settings
@@ -29,11 +31,18 @@ _BAD_LITELLM = ("1.82.7", "1.82.8", "1.107.")
 def run(context: Context) -> list[Check]:
     """Run every check that can be run; one that needs what another found broken is skipped."""
     first, settings = check_settings(lambda: context.settings(are_secrets_needed=True))
-    checks = [check_program(), first, check_permissions(context.places), *_check_database(context)]
+    checks = [
+        check_program(),
+        check_packages(),
+        first,
+        check_permissions(context.places),
+        *_check_database(context),
+    ]
     if settings is None:
         checks.append(Check("Providers", "skip", "the settings can't be used"))
     else:
         checks.append(_check_tls(settings))
+        checks.append(_check_backups(context, settings))
         checks += asyncio.run(_check_providers(context, settings))
     checks += check_daemon(context, has_echo=settings is None or "echo" in settings.providers)
     if settings is not None:
@@ -78,7 +87,8 @@ def _check_database(context: Context) -> list[Check]:
     if not path.exists():
         return [Check("Database", "skip", f"there is none yet at {path}", "chatvault serve")]
     return [
-        Check(each.name, _STATUSES[each.status], each.detail, each.fix) for each in checks.check_all(path)
+        Check(each.name, _STATUSES[each.status], each.detail, each.fix)
+        for each in checks.check_all(path, keys_dir=context.places.keys_dir)
     ]
 
 
@@ -91,6 +101,13 @@ def _check_tls(settings: Settings[ProviderSettings]) -> Check:
     if settings.tunnel.host and not names:
         names.append(settings.tunnel.host)
     return check_tls(server.tls.cert, server.tls.key, host=server.host, names=names, now=datetime.now(UTC))
+
+
+def _check_backups(context: Context, settings: Settings[ProviderSettings]) -> Check:
+    from chatvault.store.checks import check_backups
+
+    every_ms = int(settings.backup.every.total_seconds() * 1000)
+    return check_backups(context.places.backup_dir, every_ms=every_ms, now_ms=context.now_ms())
 
 
 async def _check_providers(context: Context, settings: Settings[ProviderSettings]) -> list[Check]:
@@ -126,7 +143,7 @@ def check_prices(context: Context, settings: Settings[ProviderSettings], paid: s
     routes = {route for alias in settings.models.values() for route in alias.routes}
     routes |= _used_routes(context, settings)
     wanted = sorted(route for route in routes if route.partition("/")[0] in paid)
-    book = build_price_book(settings.prices)
+    book = build_price_book(own_prices(context))
     now_ms = context.now_ms()
     unpriced = []
     for route in wanted:

@@ -34,11 +34,14 @@ def _run(words: list[str], *, is_debug: bool) -> int:
     from typer.main import get_command
 
     from chatvault.cli.app import root
+    from chatvault.cli.far_reading import answer
     from chatvault.cli.output import complain
     from chatvault.errors import ChatVaultError
 
     click_error = click_exception()
     try:
+        if (told := answer(words)) is not None:
+            return told
         code = get_command(root).main(words, prog_name="chatvault", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0

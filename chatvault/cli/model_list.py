@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from chatvault.cli.context import Context
+from chatvault.cli.price_list import own_prices
 from chatvault.cli.providers import providers_of
 from chatvault.core.chat import JsonObject
 from chatvault.core.money import usd_text
@@ -61,7 +62,7 @@ class Found:
 async def collect(context: Context) -> Found:
     """Ask every provider, all at once. Raises ConfigError."""
     settings = context.settings(are_secrets_needed=True)
-    book = build_price_book(settings.prices)
+    book = build_price_book(own_prices(context))
     now_ms = context.now_ms()
     problems: list[str] = []
     lists: dict[str, tuple[ModelInfo, ...]] = {}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from chatvault.cli.context import Context
 from chatvault.cli.output import iso
 from chatvault.config.prices import price_overrides
-from chatvault.config.settings import PriceSettings
 from chatvault.core import price_table
 from chatvault.core.chat import JsonObject
 from chatvault.core.money import usd_text
@@ -29,11 +28,11 @@ def cards(context: Context, *, is_all: bool) -> tuple[RateCard, ...]:
     """
     now_ms = context.now_ms()
     settings = _settings(context)
-    prices = settings.prices if settings is not None else PriceSettings()
-    every = [_card_of(each) for each in price_overrides(prices)]
+    own = own_prices(context)
+    every = [_card_of(each) for each in own]
     every += [card for rows in price_table.CARDS.values() for card in rows]
     if settings is not None:
-        every += _last_resorts(settings, build_price_book(prices), now_ms)
+        every += _last_resorts(settings, build_price_book(own), now_ms)
     return tuple(card for card in every if is_all or _holds(card, now_ms))
 
 
@@ -51,7 +50,7 @@ def of_model(context: Context, name: str) -> tuple[RateCard, ...]:
     """Return the cards that the model `name` has now, one a provider. Raises ChatVaultError for none."""
     provider, slash, model = name.partition("/")
     settings = _settings(context)
-    book = build_price_book(settings.prices if settings is not None else PriceSettings())
+    book = build_price_book(own_prices(context))
     entries = settings.providers if settings is not None else {}
     pairs = {(each.name, each.kind) for each in entries.values()} | {("anthropic",) * 2, ("deepseek",) * 2}
     found: dict[str, RateCard] = {}
@@ -63,7 +62,9 @@ def of_model(context: Context, name: str) -> tuple[RateCard, ...]:
         if card is not None:
             found[card.id] = card
     if not found:
-        raise ChatVaultError(f"{name} has no price", hint="add it to prices.overrides in config.yaml")
+        raise ChatVaultError(
+            f"{name} has no price", hint=f"chatvault prices set {name} --input USD --output USD"
+        )
     return tuple(found.values())
 
 
@@ -99,6 +100,17 @@ def to_json(card: RateCard) -> JsonObject:
 
 def _settings(context: Context) -> "Settings[ProviderSettings] | None":
     return context.settings() if context.places.config.exists() else None
+
+
+def own_prices(context: Context) -> tuple[Override, ...]:
+    """Return your own prices: those of the settings, then those set by command. Raises ConfigError."""
+    from chatvault.store import prices
+
+    found = price_overrides(context.settings().prices) if context.places.config.exists() else ()
+    if not context.places.database.exists():
+        return found
+    with context.reader() as reader:
+        return (*found, *prices.everything(reader.connection))
 
 
 def _card_of(override: Override) -> RateCard:

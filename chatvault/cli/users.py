@@ -16,6 +16,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List the users: their limits, and how many access tokens each has that open something."""
+    from chatvault.cli.spending import spent_by_all, spent_usd
     from chatvault.control.limits import limits_text
     from chatvault.control.users import user_json
 
@@ -23,11 +24,20 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     now_ms = context.now_ms()
     with context.reader() as reader:
         users, tokens = reader.users(), reader.tokens()
+        sums = spent_by_all(context, reader, users)
+    spent = {user.name: spent_usd(user, [each for each in sums if each.user == user.name]) for user in users}
     live = {
         user.name: sum(each.user == user.name and each.is_valid(now_ms) for each in tokens) for user in users
     }
     if as_json:
-        rows = [{**user_json(each.name, each.created_at, each), "tokens": live[each.name]} for each in users]
+        rows = [
+            {
+                **user_json(each.name, each.created_at, each),
+                "spent_usd": spent[each.name],
+                "tokens": live[each.name],
+            }
+            for each in users
+        ]
         output.show_json({"users": rows})
         return
     zone = context.zone()
@@ -38,7 +48,12 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
         output.Column("limits"),
     ]
     cells = [
-        (each.name, output.local(each.created_at, zone), str(live[each.name]), limits_text(each))
+        (
+            each.name,
+            output.local(each.created_at, zone),
+            str(live[each.name]),
+            limits_text(each, spent[each.name]),
+        )
         for each in users
     ]
     output.show_table(titles, cells, environ=context.environ)

@@ -153,6 +153,9 @@ class AuditSettings:
     """What the audit keeps besides its facts."""
 
     content: Literal["off", "errors", "full"] = setting("off", "Whether prompts and answers are kept.")
+    content_days: Annotated[int, Range(1, 3650)] = setting(
+        30, "After how many days they can never be read again, in backups neither."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """What the daemon answers about the audit chain over the control socket, and the command line shows."""
 
+from pathlib import Path
+
 from chatvault.core.chat import JsonObject
 from chatvault.core.checkpoint import Checkpoint
 from chatvault.errors import ChatVaultError
@@ -16,3 +18,9 @@ def checkpoint_json(checkpoint: Checkpoint | None) -> JsonObject:
         "signer": checkpoint.statement.signer,
         "line": checkpoint.line(),
     }
+
+
+def pruned_json(archive: Path, signature: Path, entries: tuple[int, int]) -> JsonObject:
+    """Return as JSON where the entries went, by their first and last number."""
+    first, last = entries
+    return {"archive": str(archive), "signature": str(signature), "first": first, "last": last}

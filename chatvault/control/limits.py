@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from chatvault.core.accounts import Account, Accounts
+from chatvault.core.account import Account
+from chatvault.core.accounts import Accounts
 from chatvault.core.chat import JsonObject
 from chatvault.core.limits import written_limits
 from chatvault.core.money import usd_text
@@ -57,9 +58,11 @@ def limits_json(of: HasLimits) -> JsonObject:
     return {word: getattr(of, column) for word, column in COLUMNS.items()}
 
 
-def limits_text(of: HasLimits) -> str:
-    """Say the limits of an access token or a user in a few words."""
-    parts = [f"${of.budget}"] if of.budget is not None else []
+def limits_text(of: HasLimits, spent_usd: str | None = None) -> str:
+    """Say the limits of an access token or a user in a few words, and what is spent of the budget."""
+    parts = []
+    if of.budget is not None:
+        parts.append(f"${of.budget}" if spent_usd is None else f"${of.budget} (${spent_usd} spent)")
     for number, unit in (
         (of.requests_per_minute, "requests/min"),
         (of.tokens_per_minute, "tokens/min"),
@@ -70,9 +73,9 @@ def limits_text(of: HasLimits) -> str:
     return ", ".join(parts) or "none"
 
 
-def accounts_json(accounts: Accounts) -> list[JsonObject]:
-    """Return what every account that has limits has used of them."""
-    return [_account_json(each) for each in accounts.limited()]
+def accounts_json(accounts: Accounts, now_ms: int) -> list[JsonObject]:
+    """Return what every account that has limits has used of them by `now_ms`."""
+    return [_account_json(each) for each in accounts.limited(now_ms)]
 
 
 def _account_json(account: Account) -> JsonObject:

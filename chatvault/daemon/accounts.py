@@ -20,7 +20,8 @@ async def open_accounts(store: Store, zone: ZoneInfo) -> Accounts:
     calendar = accounts.calendar
     accounts.restore(
         await store.submit(
-            lambda tx: budgets.spent(tx, day_ms=calendar.day_ms, month_ms=calendar.month_ms), durable=False
+            lambda tx: budgets.spent(tx.connection, day_ms=calendar.day_ms, month_ms=calendar.month_ms),
+            durable=False,
         )
     )
     return accounts

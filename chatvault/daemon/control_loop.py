@@ -19,6 +19,7 @@ from chatvault.daemon.accounts import load_limits
 from chatvault.daemon.engine import now_ms
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.memory import resident_bytes
+from chatvault.daemon.reading import ReportRoom
 from chatvault.daemon.reload import Reloader
 from chatvault.daemon.signals import Signals
 from chatvault.errors import UsageError
@@ -45,9 +46,11 @@ class ControlLoop:
         running: RunningCalls,
         server: HttpServer,
         tunnel_status: Callable[[], JsonObject],
+        reports: ReportRoom,
         base_url: str,
         device_url: str,
     ) -> None:
+        self._reports = reports
         self._reloader = reloader
         self._signals = signals
         self._health = health
@@ -66,6 +69,7 @@ class ControlLoop:
         """Return every handler by its method and path."""
         return {
             ("GET", "/v1/status"): self._status,
+            ("GET", "/v1/reading"): self._reports.read,
             ("POST", "/v1/tokens"): self._add_token,
             ("POST", "/v1/tokens/revoke"): self._revoke_token,
             ("POST", "/v1/tokens/rotate"): self._rotate_token,
@@ -154,7 +158,7 @@ class ControlLoop:
         return user_json(user.name, user.created_at, user)
 
     async def _limits(self, query: JsonObject) -> JsonObject:
-        return {"accounts": accounts_json(self._accounts)}
+        return {"accounts": accounts_json(self._accounts, now_ms())}
 
     async def _checkpoint(self, body: JsonObject) -> JsonObject:
         return checkpoint_json(await self._store.submit(self._store.checkpoint))

@@ -7,6 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from zoneinfo import ZoneInfo
 
 from chatvault import __version__
 from chatvault.config.local_zone import local_zone
@@ -17,13 +18,18 @@ from chatvault.core.health import Health
 from chatvault.core.text import counted
 from chatvault.daemon.accounts import open_accounts
 from chatvault.daemon.backups import Backups
+from chatvault.daemon.contents import KeptContents
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.maintenance import keep_up, watch_writer
+from chatvault.daemon.memory import spare_the_collector
 from chatvault.daemon.notify import Notifier
+from chatvault.daemon.price_desk import PriceDesk
+from chatvault.daemon.pruning import Pruning
 from chatvault.daemon.public_side import PublicSide
 from chatvault.daemon.pulse import beat
+from chatvault.daemon.reading import ReportRoom
 from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
 from chatvault.daemon.signals import Signals
 from chatvault.daemon.status_line import status_line
@@ -35,6 +41,7 @@ from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
 from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.lazy_api import LazyApi
+from chatvault.store.content import ContentVault
 from chatvault.store.writer import Store
 from chatvault.tunnel.probe import Identity
 
@@ -70,14 +77,14 @@ class Daemon:
         self._doorkeeper = Doorkeeper(now_ms)
         self._heartbeat = Heartbeat(self._supervisor.spawn)
         self._notifier = Notifier.from_environ(environ, pid=os.getpid())
+        self._vault = ContentVault(places.keys_dir)
         self._identity = Identity(secrets.token_bytes(32))
 
     async def run(self, listeners: list[socket.socket], control: socket.socket) -> int:
         """Run to the end and return the exit code."""
-        zone = self._settings.usage.timezone
-        self._accounts: Accounts = await open_accounts(
-            self._store, local_zone(self._environ) if zone == "local" else zone
-        )
+        self._accounts: Accounts = await open_accounts(self._store, self._zone(self._settings))
+        self._prices = PriceDesk(self._store, self._accounts, database=self._places.database)
+        await self._prices.load()
         engine = self._build(self._settings)
         gateway = Gateway(
             *self._routes(engine, self._settings), cors=self._public.cors, probe=self._identity.mark
@@ -86,13 +93,18 @@ class Daemon:
             gateway, listeners, guard=self._public.guard, certificates=self._public.certificates
         )
         tunnel = self._tunnel(server)
+
+        def install(engine: Engine, settings: AnySettings) -> None:
+            gateway.use(*self._routes(engine, settings))
+            self._accounts.calendar.use(self._zone(settings))
+
         reloader = Reloader(
             self._settings,
             engine,
             Surroundings(self._running, self._supervisor, self._store, self._health, self._notifier),
             load=self._load,
             build=self._build,
-            install=lambda engine, settings: gateway.use(*self._routes(engine, settings)),
+            install=install,
             status=lambda: self._status_line(server),
         )
 
@@ -111,11 +123,24 @@ class Daemon:
             running=self._running,
             server=server,
             tunnel_status=tunnel.status,
+            reports=ReportRoom(self._environ),
             base_url=_base_url(server),
             device_url=self._device_url(server),
         )
         backups = Backups(self._store, self._places, self._health, now_ms=now_ms)
-        routes = {**loop.routes(), **tunnel.routes(), **backups.routes()}
+        contents = KeptContents(
+            self._store, self._vault, days=self._settings.audit.content_days, now_ms=now_ms
+        )
+        self._supervisor.supervised(contents.forget, "kept contents")
+        pruning = Pruning(self._store, self._places)
+        routes = {
+            **loop.routes(),
+            **tunnel.routes(),
+            **backups.routes(),
+            **pruning.routes(),
+            **self._prices.routes(reloader),
+            **contents.routes(),
+        }
         control_server = ControlServer(ControlApp(routes), control, self._places.control_socket)
         await loop.reload_tokens()
         await self._store.record("daemon.started", {"version": __version__, "pid": os.getpid()})
@@ -143,6 +168,7 @@ class Daemon:
         supervisor.supervised(tunnel.run, "tunnel")
         supervisor.supervised(lambda: keep_up(self._store), "upkeep")
         supervisor.essential(watch_writer(self._store), "database writer")
+        spare_the_collector()
         self._notifier.ready(self._status_line(server))
         supervisor.essential(beat(self._notifier, lambda: self._status_line(server)), "pulse")
         self._announce(f"listening  {_base_url(server)}")
@@ -185,6 +211,10 @@ class Daemon:
             spawn=self._supervisor.spawn,
         )
 
+    def _zone(self, settings: AnySettings) -> ZoneInfo:
+        zone = settings.usage.timezone
+        return local_zone(self._environ) if zone == "local" else zone
+
     def _device_url(self, server: HttpServer) -> str:
         """Return the base URL that devices are told: the tunnel's or `public_url`, else the local one."""
         url = None
@@ -199,8 +229,10 @@ class Daemon:
             self._accounts,
             self._supervisor,
             self._heartbeat,
+            vault=self._vault,
             environ=self._environ,
             cache_dir=self._places.cache_dir,
+            own_prices=self._prices.own,
             old=old,
         )
 

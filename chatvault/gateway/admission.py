@@ -7,7 +7,8 @@ budget and the hold lie in one turn of the event loop: a hundred requests can't 
 from collections.abc import Callable
 from dataclasses import replace
 
-from chatvault.core.accounts import Account, Accounts, TooMany
+from chatvault.core.account import Account
+from chatvault.core.accounts import Accounts, TooMany
 from chatvault.core.budget import Per
 from chatvault.core.chat import ChatRequest
 from chatvault.core.estimate import input_estimate

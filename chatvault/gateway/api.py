@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _ROUTES = f"POST {CHAT_PATH}, GET /v1/models, GET /v1/models/{{id}}, GET /health, GET /openapi.json"
 _encode = msgspec.json.Encoder().encode
+# A client that lists models waits no longer than this for a provider that is silent.
+_LISTS_SECONDS = 3.0
 
 
 def build_api(
@@ -101,7 +103,7 @@ def build_api(
     )
     async def _models(request: Request) -> Response:
         token = caller(request)
-        await catalog.refresh()
+        await catalog.refresh(wait_seconds=_LISTS_SECONDS)
         data = [_model_object(listed) for listed in catalog.listed(token)]
         return json_response(_encode({"object": "list", "data": data}))
 

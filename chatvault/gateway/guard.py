@@ -26,7 +26,7 @@ class GuardLimits:
     max_pipelined: int = 32
     first_byte_seconds: float = 10.0
     head_seconds: float = 10.0
-    # A body may rest this long in all, and has to come at the floor rate besides (64 kbit/s).
+    # Over each such span a body has to come at the floor rate (64 kbit/s); within one it may rest.
     body_grace_seconds: float = 30.0
     body_floor_bytes_per_second: int = 8_000
     # A client that is sent something and does not read.
@@ -94,6 +94,7 @@ class Guard:
         self.first_byte_ticks = limits.ticks(limits.first_byte_seconds)
         self.head_ticks = limits.ticks(limits.head_seconds)
         self.body_ticks = limits.ticks(limits.body_grace_seconds)
+        self.body_floor_bytes = limits.body_floor_bytes_per_second * limits.body_grace_seconds
         self.stall_ticks = limits.ticks(limits.stall_seconds)
         self.linger_ticks = limits.ticks(limits.linger_seconds)
         self._watched: dict[Watched, str] = {}

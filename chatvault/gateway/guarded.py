@@ -1,19 +1,25 @@
 """uvicorn's HTTP protocol with the guard before it: what it parses has a Host of ours, a bounded head, a
 bounded body, and comes in time.
 
-This file alone knows the inside of uvicorn's protocol class; the pinned versions are those it is tested with.
+This file and `exchange` know the inside of uvicorn's classes: the pinned versions pass their tests.
 """
 
 import asyncio
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NoReturn, cast
+from urllib.parse import unquote
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from chatvault.gateway.guard import Guard, TooMany
-from chatvault.gateway.guard_answers import refusal
+from chatvault.gateway import guard_answers as answers
+from chatvault.gateway.exchange import Exchange
+from chatvault.gateway.guard import Guard
+from chatvault.gateway.lingering import Lingering, address_of, turn_away
 
 # Bytes of a chunked body that are no body: extensions and trailers, which nobody needs.
 _MAX_BARREN_BYTES = 16_384
@@ -25,7 +31,6 @@ _FIRST, _IDLE, _HEAD, _BODY, _OVER = range(5)
 
 _TWO_HOSTS = b"\r\n"
 # Named here, because super() would cost as much as what is done between.
-_on_headers_complete = HttpToolsProtocol.on_headers_complete
 _on_message_complete = HttpToolsProtocol.on_message_complete
 _on_body = HttpToolsProtocol.on_body
 
@@ -46,9 +51,7 @@ class Guarded(HttpToolsProtocol):
         super().__init__(config=config, server_state=state, app_state={})
         self._guard = guard
         self._via = via
-        self._extensions: dict[str, dict[Any, Any] | str] | None = (
-            None if via == "local" else {"chatvault.via": via}
-        )
+        self._extensions: dict[str, object] = {"chatvault.via": via, "chatvault.when_left": self._when_left}
         self._is_counted = is_counted
         self._is_in = False
         self._phase = _FIRST
@@ -56,6 +59,7 @@ class Guarded(HttpToolsProtocol):
         self._read_bytes = 0
         self._head_bytes = 0
         self._body_bytes = 0
+        self._body_seen = 0
         self._body_since = 0
         self._barren_bytes = 0
         self._stalled_since: int | None = None
@@ -64,6 +68,8 @@ class Guarded(HttpToolsProtocol):
         self._host: bytes | None = None
         self._is_offer_with_body = False
         self._offer_line = b""
+        # The one that is being answered; `cycle` is the one that came in last.
+        self._current: Exchange | None = None
 
     # --- the connection
 
@@ -87,9 +93,21 @@ class Guarded(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let it go."""
         self._guard.leave(self)
+        # It holds a method of this connection: neither would be freed before the next garbage collection.
+        self._extensions.clear()
         if self._is_in:
             self._unset_keepalive_if_required()
+            if self._current is not None:
+                self._current.leave()
             super().connection_lost(exc)
+            if self.cycle is not None:
+                # Else the two hold each other until the garbage collector comes by.
+                self.cycle.transport = self.transport
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether a body is on its way, and not whole yet."""
+        return self._phase == _BODY
 
     @property
     def is_connected(self) -> bool:
@@ -134,13 +152,13 @@ class Guarded(HttpToolsProtocol):
             # It is us who don't read: the request before this one is still being answered.
             self._due = tick + (self._guard.head_ticks if phase == _HEAD else self._guard.body_ticks)
         elif phase == _HEAD:
-            self._refuse(408, "request_timeout", "The request's headers did not come in time.")
+            self._end(answers.HEAD_TOO_SLOW)
         else:
-            limits = self._guard.limits
-            seconds = limits.body_grace_seconds + self._body_bytes / limits.body_floor_bytes_per_second
-            self._due = self._body_since + limits.ticks(seconds)
-            if tick > self._due:
-                self._refuse(408, "request_timeout", "The request's body came too slowly.")
+            came = self._body_bytes - self._body_seen
+            self._body_seen = self._body_bytes
+            self._due = tick + self._guard.body_ticks
+            if came < self._guard.body_floor_bytes:
+                self._end(answers.BODY_TOO_SLOW)
 
     def pause_writing(self) -> None:
         """Note since when the client has not been reading."""
@@ -175,13 +193,13 @@ class Guarded(HttpToolsProtocol):
             self._pass_over_upgrade(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError:
-            self._end(self._answer or refusal(400, "invalid_http", "That is not HTTP/1.1 as it is written."))
+            self._end(self._answer or answers.NOT_HTTP)
             return
         phase = self._phase
         if phase == _HEAD:
             self._head_bytes += len(data)
             if self._head_bytes > guard.max_head_bytes:
-                self._end(self._head_too_large())
+                self._end(answers.head_too_large(self._guard.max_head_bytes, self._guard.max_headers))
         elif phase == _BODY:
             self._look_at_body(len(data), self._body_bytes != body_bytes)
 
@@ -207,12 +225,12 @@ class Guarded(HttpToolsProtocol):
         """Bound a body that did not come in one piece with its head."""
         self._barren_bytes = 0 if has_grown else self._barren_bytes + read_bytes
         if self._barren_bytes > _MAX_BARREN_BYTES or len(self.headers) > self._guard.max_headers:
-            self._refuse(400, "invalid_http", "The body has chunk extensions or trailers without end.")
+            self._end(answers.BARREN_BODY)
             return
         if self._body_bytes > self._guard.limits.max_body_bytes and self.cycle.response_complete:
             self.transport.close()
         elif self.cycle.transport is self.transport and not self.cycle.response_complete:
-            self.cycle.transport = _Lingering(self)
+            self.cycle.transport = Lingering(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header."""
@@ -232,22 +250,61 @@ class Guarded(HttpToolsProtocol):
         if self._head_bytes + self._read_bytes > guard.max_head_bytes:
             self._check_head_size()
         if len(self.headers) > guard.max_headers:
-            self._raise(self._head_too_large())
+            self._raise(answers.head_too_large(self._guard.max_head_bytes, self._guard.max_headers))
         if self.pipeline and len(self.pipeline) >= guard.limits.max_pipelined:
-            self._raise(refusal(429, "rate_limit_exceeded", "Too many requests wait on this connection."))
+            self._raise(answers.TOO_MANY_WAITING)
         if self.parser.should_upgrade() and self._has_body():
             self._is_offer_with_body = True
             self._offer_line = b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)
             return
         self._phase = _BODY
-        self._body_bytes = self._barren_bytes = 0
+        self._body_bytes = self._body_seen = self._barren_bytes = 0
         self._body_since = guard.tick
         self._due = guard.tick + guard.body_ticks
-        if self._extensions is not None:
-            self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]  # ours, not ASGI's
-        _on_headers_complete(self)
+        self._begin_exchange()
         # Trailers would be added to the headers of a request that is being answered by them.
         self.headers = []
+
+    def _begin_exchange(self) -> None:
+        """Do what uvicorn does with a head, with a cycle of ours, and without what is never asked of it."""
+        parser = self.parser
+        version = parser.get_http_version()
+        scope: Any = self.scope
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["path"], scope["raw_path"], scope["query_string"] = _url_parts(self.url)
+        if version != "1.1":
+            scope["http_version"] = version
+        before = self.cycle
+        self.cycle = exchange = Exchange(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        scope["extensions"] = self._extensions
+        if before is None or before.response_complete:
+            self._start_asgi_task(exchange, self.app)
+        else:
+            if self._current is None or not self._current.is_watched:
+                # Who doesn't read doesn't hear of a client that leaves either.
+                self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._current = cast(Exchange, cycle)
+        super()._start_asgi_task(cycle, app)
+
+    def _when_left(self, told: Callable[[], None]) -> None:
+        """Have `told` called if the client leaves before the answer that is being made was sent."""
+        assert self._current is not None
+        self._current.when_left(told)
 
     def on_body(self, body: bytes) -> None:
         """Count a piece of a body."""
@@ -266,41 +323,21 @@ class Guarded(HttpToolsProtocol):
 
     def _check_host(self, host: bytes | None) -> None:
         if host is None or host == _TWO_HOSTS:
-            what = "has no Host header" if host is None else "has two Host headers"
-            self._raise(refusal(400, "invalid_host", f"The request {what}."))
+            self._raise(answers.NO_HOST if host is None else answers.TWO_HOSTS)
         own = self.server[0] if self.server else None
         if not self._guard.hosts.allows(host, own=own):
-            name = host[:200].decode("latin-1")
-            self._raise(
-                refusal(
-                    421,
-                    "host_not_allowed",
-                    f"This gateway does not answer to the name {name!r}. "
-                    "Its owner can add it to server.allowed_hosts.",
-                )
-            )
+            self._raise(answers.foreign_host(host))
 
     def _check_head_size(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self._guard.max_head_bytes:
-            self._raise(self._head_too_large())
-
-    def _head_too_large(self) -> bytes:
-        limits = self._guard.limits
-        return refusal(
-            431,
-            "request_head_too_large",
-            f"The request's head is over {limits.max_head_bytes:,} bytes or {limits.max_headers} headers.",
-        )
+            self._raise(answers.head_too_large(self._guard.max_head_bytes, self._guard.max_headers))
 
     # --- how it ends
 
     def _raise(self, answer: bytes) -> NoReturn:
         self._answer = answer
         raise _Refused
-
-    def _refuse(self, status: int, code: str, message: str) -> None:
-        self._end(refusal(status, code, message))
 
     def _end(self, answer: bytes) -> None:
         """Say why, if nothing else is being said on this connection, and close it."""
@@ -329,29 +366,9 @@ class Guarded(HttpToolsProtocol):
             self.transport.close()
 
 
-class _Lingering(asyncio.Transport):
-    """Stand before a connection's transport for a request whose body is not whole yet: close gently."""
-
-    def __init__(self, protocol: Guarded) -> None:
-        self._protocol = protocol
-        self.write = protocol.transport.write  # type: ignore[method-assign]  # no call between, per chunk
-        self.is_closing = protocol.transport.is_closing  # type: ignore[method-assign]
-
-    def close(self) -> None:
-        """Close at once if the body has come whole meanwhile, else gently."""
-        if self._protocol._phase == _BODY:
-            self._protocol.linger()
-        else:
-            self._protocol.transport.close()
-
-
-def turn_away(transport: asyncio.Transport, reason: TooMany) -> None:
-    """Say why a connection is not let in, and close it."""
-    transport.write(refusal(reason.status, reason.code, reason.message, retry_after=5))
-    transport.close()
-
-
-def address_of(transport: asyncio.BaseTransport) -> str:
-    """Return the address on a transport's other side, "" where there is none."""
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple | list) and peer else ""
+@lru_cache(maxsize=64)
+def _url_parts(url: bytes) -> tuple[str, bytes, bytes]:
+    """Return path, raw path and query. Raises HttpParserError or UnicodeDecodeError, as uvicorn would."""
+    parsed = httptools.parse_url(url)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""

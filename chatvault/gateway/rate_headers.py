@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from chatvault.core.accounts import Account
+from chatvault.core.account import Account
 from chatvault.core.rate import Bucket
 from chatvault.gateway.answers import Headers
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import cast
 
 from chatvault.gateway.guard import Guard
-from chatvault.gateway.guard_answers import refusal
-from chatvault.gateway.guarded import Guarded, address_of
+from chatvault.gateway.guard_answers import HTTPS_ONLY
+from chatvault.gateway.guarded import Guarded
+from chatvault.gateway.lingering import address_of
 from chatvault.gateway.tls import Certificates
 
 # What is still to be sent when a connection closes has this long to be read.
@@ -68,9 +69,7 @@ class TlsDoor(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         if data[0] != _HANDSHAKE_RECORD:
-            transport.write(
-                refusal(400, "https_only", "This port speaks HTTPS: use https:// in the address.")
-            )
+            transport.write(HTTPS_ONLY)
             transport.close()
             return
         tls = _Tls(self._guard, self._build(), self._certificates, transport)

@@ -106,7 +106,7 @@ class Provider(Protocol):
     is_local: bool
 
     async def models(self) -> tuple[ModelInfo, ...]:
-        """Ask which models there are. Raises ProviderError; never called on a request's way."""
+        """Ask which models there are. Raises ProviderError; no request waits long for it."""
         ...
 
     def output_limit(self, request: ChatRequest, model: str) -> int | None:

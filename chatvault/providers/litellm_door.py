@@ -26,7 +26,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from chatvault.errors import ChatVaultError, ProviderFailed, RequestError
+from chatvault.errors import ProviderFailed, RequestError
 
 _SWITCH_SECONDS = 0.0005
 _WARM_UP_DELAY_SECONDS = 1.0
@@ -206,10 +206,11 @@ def _load(future: "Future[Litellm]") -> None:
             warnings.simplefilter("ignore")
             litellm = Litellm()
     except (ImportError, AttributeError) as exc:
-        error: ChatVaultError = ProviderFailed(
+        error = ProviderFailed(
             "litellm, which translates this provider's requests, can't be imported",
             hint="install chatvault again: its litellm is another release than it was made for",
         )
+        error.may_be_billed = False
         error.__cause__ = exc
         future.set_exception(error)
     else:

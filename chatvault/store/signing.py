@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chatvault.core.checkpoint import Checkpoint, Statement
+from chatvault.core.checkpoint import NAMESPACE, Checkpoint, Statement
 from chatvault.core.sshsig import armored, fingerprint, public_key_of, public_line, signed_blob
 from chatvault.errors import StoreError
 from chatvault.store.private_file import write_once, write_whole
@@ -25,7 +25,8 @@ SIGNERS_FILE = "allowed_signers"
 IDENTITY = "chatvault"
 """The name behind which `allowed_signers` knows our keys."""
 
-_NAMESPACES = "chatvault-checkpoint,chatvault-export"
+EXPORT_NAMESPACE = "chatvault-export"
+_NAMESPACES = f"{NAMESPACE},{EXPORT_NAMESPACE}"
 
 
 class TrustedKeys:

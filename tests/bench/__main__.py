@@ -1,4 +1,4 @@
-"""The benchmarks' one command: `python -m tests.bench [all|gateway|memory|startup|store|http-client]`."""
+"""The benchmarks' one command: `python -m tests.bench [all|gateway|memory|…]`, see `--help`."""
 
 import argparse
 import compileall
@@ -20,6 +20,7 @@ BENCHES = {
     "memory": "resident memory idle and at 500 open streams",
     "startup": "start to the first answer, --help, stalls of the loop",
     "store": "the database: queries, size, rates, verification, backup",
+    "tunnel": "the tunnel beside `ssh -R` and asyncssh's own forward",
     "http-client": "ChatVault's HTTP client beside httpx and aiohttp",
 }
 

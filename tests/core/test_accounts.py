@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatvault.core.accounts import Account, Accounts, Spent, Ticket, TooMany
+from chatvault.core.account import Account
+from chatvault.core.accounts import Accounts, Spent, Ticket, TooMany
 from chatvault.core.budget import Budget
 from chatvault.core.limits import NO_LIMITS, Limits, written_limits
 
@@ -197,7 +198,7 @@ def test_limits_change_while_requests_run() -> None:
     assert of.token("t").room() == 2 * DOLLAR
     of.limit({}, {}, now_ms=0)
     assert of.token("t").room() is None
-    assert of.limited() == []
+    assert of.limited(NOON) == []
 
 
 def test_limits_are_read_as_they_are_written_down() -> None:
@@ -230,7 +231,7 @@ def test_no_order_of_events_overdraws_a_budget_or_leaves_a_hold(
             running.append((ticket, amount))
         else:
             ticket.settle(0, 0)
-        for account in of.limited():
+        for account in of.limited(NOON):
             left = account.room()
             assert left is not None and left >= 0
     for ticket, held in running:

@@ -215,6 +215,17 @@ def test_a_body_above_the_floor_rate_may_take_its_time(way: Way) -> None:
     way.run(main())
 
 
+def test_a_body_that_came_fast_may_not_rest_for_long_on_that(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(body_floor_bytes_per_second=1000) as server:
+            got = await server.ask(request(b"POST", b"/", b"content-length: 90001", body=bytes(90_000)))
+            assert got.startswith(b"HTTP/1.1 408 "), got
+            await server.is_empty()
+            assert server.app.left == 1
+
+    way.run(main())
+
+
 def test_trailers_without_end_are_refused(way: Way) -> None:
     async def main() -> None:
         async with way.served() as server:
@@ -291,6 +302,29 @@ def test_more_requests_at_once_than_anyone_sends_end_the_connection(way: Way) ->
     way.run(main())
 
 
+@pytest.mark.parametrize("behind", [b"", request(b"GET", b"/")], ids=["alone", "another behind it"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["at once", "later"])
+def test_a_client_that_leaves_is_heard_of_without_a_look(way: Way, behind: bytes, is_late: bool) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            _, writer = await server.connect()
+            writer.write(request(b"GET", b"/wait") + (b"" if is_late else behind))
+            while not server.app.scopes:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
+            if is_late:
+                writer.write(behind)
+                await asyncio.sleep(0.02)
+            assert server.app.left == 0
+            await hang_up(writer)
+            await server.is_empty()
+            assert server.app.left == 1
+            assert len(server.app.scopes) == 1, "what waited behind it was not begun"
+            await server.is_served()
+
+    way.run(main())
+
+
 def test_an_offer_of_another_protocol_is_passed_over(way: Way) -> None:
     async def main() -> None:
         async with way.served() as server:
@@ -329,7 +363,9 @@ def test_connections_in_all_are_limited(way: Way) -> None:
 
 def test_silent_connections_make_room_for_those_who_ask(way: Way) -> None:
     async def main() -> None:
-        async with way.served(max_connections=5, first_byte_seconds=60, head_seconds=60) as server:
+        async with way.served(
+            max_connections=5, first_byte_seconds=60, head_seconds=60, body_grace_seconds=60
+        ) as server:
             resting_reader, resting = await server.connect()
             resting.write(request(b"GET", b"/"))
             await resting_reader.readuntil(b"\r\n\r\n0")

@@ -34,7 +34,9 @@ def _unpriced(row: Any) -> Any:
 def spent(path: Path, *, zone: ZoneInfo = BERLIN, now_ms: int = NOON) -> dict[tuple[str, str], Spent]:
     calendar = Calendar(zone, now_ms)
     with opened(path) as store:
-        found = store.run(lambda tx: budgets.spent(tx, day_ms=calendar.day_ms, month_ms=calendar.month_ms))
+        found = store.run(
+            lambda tx: budgets.spent(tx.connection, day_ms=calendar.day_ms, month_ms=calendar.month_ms)
+        )
     return {(each.token_id, each.user): each for each in found}
 
 

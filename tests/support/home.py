@@ -91,7 +91,7 @@ def tunnel_config(**more: Any) -> dict[str, Any]:
     """Settings of a daemon with an echo and a tunnel over plain HTTP."""
     tunnel = {"enabled": True, "host": RELAY_HOST, "allow_plain_http": True, **more.pop("tunnel", {})}
     server = {"public_url": f"http://{PUBLIC_HOST}:4000", **more.pop("server", {})}
-    return {"server": server, "providers": {"echo": {"kind": "echo"}}, "tunnel": tunnel, **more}
+    return {"providers": {"echo": {"kind": "echo"}}, **more, "server": server, "tunnel": tunnel}
 
 
 def tls_config(cert: str, key: str, **more: Any) -> dict[str, Any]:

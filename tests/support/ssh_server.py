@@ -12,8 +12,9 @@ import asyncssh
 
 from chatvault.tunnel import keys, known_hosts
 from chatvault.tunnel.faults import LinkFault
-from chatvault.tunnel.link import Link, Relay, connect
+from chatvault.tunnel.link import Link, connect
 from chatvault.tunnel.listener import Doorway, Traffic
+from chatvault.tunnel.relay import Relay
 from chatvault.tunnel.takeover import Parked
 from tests.support.daemon import free_port
 

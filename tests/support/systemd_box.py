@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,7 +27,8 @@ set -e
 cp -r /opt/chatvault/source/chatvault {_SITE}/chatvault
 cp -r /opt/chatvault/source/systemd {_SITE}/chatvault/units
 echo /opt/chatvault/packages > {_SITE}/packages.pth
-printf '#!{VENV}/bin/python\\nimport sys\\nfrom chatvault.__main__ import main\\nsys.exit(main())\\n' >{PROGRAM}
+echo '#!{VENV}/bin/python' >{PROGRAM}
+echo 'import sys; from chatvault.__main__ import main; sys.exit(main())' >>{PROGRAM}
 chmod 755 {PROGRAM}
 {VENV}/bin/python -m compileall -q {_SITE}/chatvault
 ln -sf {PROGRAM} /usr/local/bin/chatvault
@@ -125,6 +128,48 @@ class Box:
             stdin=text,
         )
 
+    def settle_in(self, config: str, *, unit_lines: str = "") -> str:
+        """Install the service with these settings, start it, and return an access token."""
+        self.ok(PROGRAM, "init", "--yes", "--system")
+        self.configure(config)
+        self.ok(PROGRAM, "systemd", "install")
+        if unit_lines:
+            self.drop_in(unit_lines)
+        self.ok("systemctl", "enable", "--now", "chatvault.socket", "chatvault.service")
+        secret: str = self.json("tokens", "add", "laptop")["secret"]
+        return secret
+
+    def configure(self, config: str) -> None:
+        """Write the settings."""
+        self.write("/etc/chatvault/config.yaml", config, owner="chatvault:chatvault")
+
+    def drop_in(self, lines: str, unit: str = "chatvault.service", name: str = "test") -> None:
+        """Add lines to a unit."""
+        self.write(f"/etc/systemd/system/{unit}.d/{name}.conf", lines, mode="644")
+        self.ok("systemctl", "daemon-reload")
+
+    def ask(self, secret: str, model: str = "echo/echo", *, seconds: float = 30) -> tuple[int, str]:
+        """Send one chat request from inside; return its status and body."""
+        done = self.run(
+            *("curl", "-s", "-m", str(seconds), "-w", "\n%{http_code}"),
+            *("-H", f"Authorization: Bearer {secret}", "-H", "Content-Type: application/json"),
+            *("-d", json.dumps({"model": model, "messages": [{"role": "user", "content": "one two"}]})),
+            "http://127.0.0.1:4000/v1/chat/completions",
+        )
+        body, _, status = done.stdout.rpartition("\n")
+        return int(status or 0), body
+
+    def query(self, sql: str) -> list[Any]:
+        """Read from the database."""
+        code = (
+            "import json, sqlite3, sys\n"
+            "found = sqlite3.connect('file:/var/lib/chatvault/chatvault.db?mode=ro', uri=True, timeout=10)"
+            ".execute(sys.argv[1]).fetchall()\n"
+            "print(json.dumps(found))"
+        )
+        found: list[Any] = json.loads(self.python(code, sql))
+        return found
+
     def journal(self, unit: str = "chatvault") -> str:
         """Return what a unit has written to the journal."""
         self.run("journalctl", "--sync")
@@ -145,16 +190,29 @@ class Box:
         """Run Python inside, with ChatVault's packages, and return what it printed."""
         return self.ok(f"{VENV}/bin/python", "-c", code, *args, user=user, seconds=seconds)
 
-    def background(self, *command: str) -> "subprocess.Popen[str]":
-        """Start a command inside, and return its process here."""
-        return subprocess.Popen(
+    def support(self, module: str, *args: str) -> tuple[str, ...]:
+        """Return the command that runs a module of `tests.support` inside."""
+        variables = ("PYTHONPATH=/opt/chatvault/source", "PYTHONDONTWRITEBYTECODE=1")
+        return ("env", *variables, f"{VENV}/bin/python", "-m", f"tests.support.{module}", *args)
+
+    @contextmanager
+    def background(self, *command: str) -> Iterator["subprocess.Popen[str]"]:
+        """Run a command inside meanwhile; at the end it is gone."""
+        process = subprocess.Popen(
             [_SCRIPT, "run", *command],
             env=self._env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
     def __enter__(self) -> Self:
         return self.start()

@@ -11,13 +11,14 @@ from chatvault import __version__
 from chatvault.cli.context import Context
 from chatvault.cli.daemon_checks import check_daemon
 from chatvault.cli.package_check import check_packages
+from chatvault.cli.price_list import own_prices
 from chatvault.cli.providers import providers_of
 from chatvault.cli.tunnel_checks import check_tunnel
 from chatvault.config.checks import check_permissions, check_settings
-from chatvault.config.prices import price_overrides
 from chatvault.config.settings import Settings
 from chatvault.core.check import Check, CheckStatus
-from chatvault.core.pricing import PriceBook
+from chatvault.core.text import counted
+from chatvault.daemon.prices import build_price_book
 from chatvault.errors import ChatVaultError, ConfigError, ProviderError
 from chatvault.providers.base import Finding, Provider, ProviderSettings
 
@@ -142,10 +143,7 @@ def check_prices(context: Context, settings: Settings[ProviderSettings], paid: s
     routes = {route for alias in settings.models.values() for route in alias.routes}
     routes |= _used_routes(context, settings)
     wanted = sorted(route for route in routes if route.partition("/")[0] in paid)
-    try:
-        book = PriceBook(price_overrides(settings.prices))
-    except ConfigError as exc:
-        return Check("Prices", "fail", exc.message, exc.hint)
+    book = build_price_book(own_prices(context))
     now_ms = context.now_ms()
     unpriced = []
     for route in wanted:
@@ -161,7 +159,7 @@ def check_prices(context: Context, settings: Settings[ProviderSettings], paid: s
         )
     if not wanted:
         return Check("Prices", "skip", "no paid model is in use")
-    return Check("Prices", "pass", f"all {len(wanted)} paid models in use have a price")
+    return Check("Prices", "pass", f"{counted(len(wanted), 'paid model')} in use, none without a price")
 
 
 def _used_routes(context: Context, settings: Settings[ProviderSettings]) -> set[str]:

@@ -11,6 +11,7 @@ from chatvault.config.settings import Settings
 from chatvault.core.accounts import Accounts
 from chatvault.core.pricing import Override, PriceBook, RateCard
 from chatvault.core.routing import Route, parse_route
+from chatvault.daemon.prices import build_price_book
 from chatvault.daemon.providers import build_provider
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.admission import Admission
@@ -22,7 +23,6 @@ from chatvault.gateway.places import Places
 from chatvault.gateway.planning import Planner
 from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.relay import Relay
-from chatvault.providers import litellm_door
 from chatvault.providers.base import Provider, ProviderSettings, Resources
 from chatvault.store.content import ContentVault
 from chatvault.store.writer import Store
@@ -89,7 +89,7 @@ def build_engine(
         else Places(name, limit=entry.settings.max_concurrency, queue_seconds=entry.settings.queue_seconds)
         for name, entry in settings.providers.items()
     }
-    prices = PriceBook((*price_overrides(settings.prices), *own_prices), litellm_door.fallback_price)
+    prices = build_price_book((*price_overrides(settings.prices), *own_prices))
     catalog = Catalog(providers, _aliases(settings, providers), clock=time.monotonic)
     if old is not None:
         catalog.inherit(old.catalog)

@@ -30,7 +30,7 @@ def test_it_tells_of_use_memory_network_and_loaded_models(serve: Serve, upstream
     found = daemon.json("status")
 
     assert found["today"]["requests"] == 1
-    assert found["today"]["cost_usd"] == "0"
+    assert found["today"]["cost_usd"] == "0.0000"
     assert found["memory_bytes"] > 10_000_000
     assert found["network"]["received_bytes"] >= 0
     assert isinstance(found["gpus"], list)

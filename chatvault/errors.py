@@ -125,7 +125,8 @@ class ProviderError(ChatVaultError):
     """A provider's doing.
 
     `status`, `type` and `code` are what the client gets; `upstream_status` is what the provider said, when it
-    said anything; `is_retryable` allows the next route before the first byte; `retry_after` is in seconds.
+    said anything; `is_retryable` allows the next route before the first byte; `may_be_billed` says that the
+    provider had the whole request, unless its status says that it refused; `retry_after` is in seconds.
     `message` is fit for clients: it never holds a key, nor what a provider says of one.
     """
 
@@ -134,6 +135,7 @@ class ProviderError(ChatVaultError):
     type = "api_error"
     code: str | None = "upstream_error"
     is_retryable = False
+    may_be_billed = False
 
     def __init__(
         self,
@@ -163,6 +165,7 @@ class ProviderTimeout(ProviderError):
     status = 504
     code = "upstream_timeout"
     is_retryable = True
+    may_be_billed = True
 
 
 class ProviderRefused(ProviderError):
@@ -219,10 +222,13 @@ class ProviderOverloaded(ProviderError):
 
 
 class ProviderFailed(ProviderError):
-    """The provider's own 5xx, or an answer that makes no sense."""
+    """The provider's own 5xx, or an answer that makes no sense: that one may be billed all the same."""
 
     is_retryable = True
+    may_be_billed = True
 
 
 class ProviderBroke(ProviderError):
     """An answer that had begun and broke off."""
+
+    may_be_billed = True

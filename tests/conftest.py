@@ -33,6 +33,7 @@ _EXPECTED_SKIPS = {
     r"needs the system's own Python": True,
     r"only at full size": os.environ.get("CHATVAULT_TEST_FULL") != "1",
     r"the embedded model is not installed": find_spec("xllamacpp") is None,
+    r"no small disk can be mounted here": True,
     r"only on Python 3\.\d+": True,
 }
 
@@ -47,6 +48,9 @@ def is_full() -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "seconds(n): may take up to n seconds instead of the usual limit")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background, as `nohup` and some CI do: what the tests start must hear Ctrl-C again.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

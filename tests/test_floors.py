@@ -33,7 +33,18 @@ _PURE |= {"string", "struct", "types", "typing", "unicodedata", "zlib", "zoneinf
 _DOORS = {
     "litellm": {"providers/litellm_door.py"},
     "fastapi": {"gateway/api.py"},
-    "asyncssh": set(),
+    "asyncssh": {
+        "tunnel/faults.py",
+        "tunnel/keys.py",
+        "tunnel/known_hosts.py",
+        "tunnel/link.py",
+        "tunnel/login.py",
+        "tunnel/watch.py",
+        "tunnel/listener.py",
+        "tunnel/ssh_internals.py",
+        "tunnel/supervisor.py",
+        "tunnel/takeover.py",
+    },
     "httpx": {"providers/http/transport.py"},
     "xllamacpp": {"providers/embedded_server.py"},
 }

@@ -11,7 +11,7 @@ _IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input", "breakpoint
 _ENVIRONMENT = {"environ", "environb", "getenv", "putenv", "unsetenv"}
 # litellm is told how to behave through the environment alone.
 _MAY_READ_ENVIRONMENT = ("config/", "providers/litellm_door.py")
-_MAY_CATCH_ANYTHING = "daemon/supervisor.py"
+_MAY_CATCH_ANYTHING = ("daemon/supervisor.py", "store/group_commit.py")
 
 
 @cache
@@ -66,7 +66,7 @@ def test_whoever_catches_anything_passes_it_on() -> None:
     wrong = [
         f"{name}:{node.lineno}"
         for name, tree in _trees().items()
-        if name != _MAY_CATCH_ANYTHING
+        if name not in _MAY_CATCH_ANYTHING
         for node in ast.walk(tree)
         if isinstance(node, ast.ExceptHandler)
         and ("" if node.type is None else ast.unparse(node.type)) in ("", "Exception", "BaseException")

@@ -1,5 +1,6 @@
 """`chatvault audit`: the hash chain over everything that happened."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from chatvault.cli import output
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
 
-app = new_app("The audit chain: verify it, look at its end.", is_group=True)
+app = new_app("The audit chain: verify, sign, export, prune it.", is_group=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -19,12 +20,16 @@ def verify(
     full: Annotated[
         bool, typer.Option("--full", help="Also compare each ledger row with its entry, both ways.")
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also compare with the checkpoints in a log; - reads stdin."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that no entry was changed, removed or put in. Exit code 1 where one was."""
+    """Check the chain and its signed checkpoints: nothing changed, removed or put in. Exit code 1 if so."""
     from chatvault.cli import audit_view
 
-    found = audit_view.verified(Context.of(ctx), is_full=full)
+    found = audit_view.verified(Context.of(ctx), is_full=full, against=against)
     if as_json:
         output.show_json(found)
     else:
@@ -54,3 +59,66 @@ def tail(
         *(output.Column(each) for each in ("time", "kind", "about", "hash")),
     ]
     output.show_table(titles, [audit_view.cells(each, zone) for each in entries], environ=context.environ)
+
+
+@app.command()
+def checkpoint(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Sign the chain's end now, and print the line to keep elsewhere."""
+    from chatvault.cli import audit_desk
+
+    made = audit_desk.checkpoint(Context.of(ctx))
+    if as_json:
+        output.show_json(made)
+    else:
+        output.show(str(made["line"]))
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help="From when on: 7d, 2026-11-01.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Up to when, itself not included.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV instead of NDJSON.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to; - is stdout, without a signature.")
+    ] = None,
+    tz: Annotated[str | None, typer.Option(help="Whose days count: Europe/Berlin, UTC, local.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the chain to a file, and its signature beside it: both can be checked without ChatVault."""
+    from chatvault.cli import audit_desk
+
+    wanted = audit_desk.Wanted(since, until, tz, format="csv" if as_csv else "ndjson")
+    if out is not None and str(out) == "-":
+        audit_desk.print_export(Context.of(ctx), wanted)
+        return
+    done = audit_desk.export(Context.of(ctx), wanted, out)
+    if as_json:
+        output.show_json(done)
+        return
+    output.show(str(done["path"]))
+    output.show(str(done["signature"]))
+    output.talk(f"Entries {done['first']} to {done['last']}. Check them: {done['check']}")
+
+
+@app.command()
+def prune(
+    ctx: typer.Context,
+    keep: Annotated[str | None, typer.Option(metavar="90d", help="How much of the chain stays.")] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Take out what is older: 2026-01-01.")
+    ] = None,
+    tz: Annotated[str | None, typer.Option(help="Whose days count: Europe/Berlin, UTC, local.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move old entries into a signed archive. The rest stays verifiable; no ledger row is removed."""
+    from chatvault.cli import audit_desk
+
+    done = audit_desk.prune(Context.of(ctx), keep=keep, before=before, tz=tz)
+    if as_json:
+        output.show_json(done)
+    else:
+        output.show(str(done["archive"]))
+        output.talk(f"Entries {done['first']} to {done['last']} are in it. Keep it, and the .sig beside it.")

@@ -1,42 +1,121 @@
 """What `audit` shows: the verdict on the chain, and its entries."""
 
 import json
+import sys
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from chatvault.cli.context import Context
 from chatvault.cli.output import iso, local
 from chatvault.core.chat import Json, JsonObject
-from chatvault.core.text import shortened
+from chatvault.core.checkpoint import Checkpoint, read_lines
+from chatvault.core.text import counted, shortened
+from chatvault.errors import UsageError
 from chatvault.store.reader import Entry
 
+_MEANINGS = {
+    "hash": "doesn't follow from the entry before it",
+    "gap": "is missing",
+    "body": "isn't the JSON it should be",
+    "columns": "its ids differ from what its body says",
+    "row": "its ledger row says something else",
+    "missing_row": "its ledger row is gone",
+    "missing_entry": "a ledger row has no entry",
+    "twice": "settles a request that was settled before",
+    "rate_card": "names a rate card that was changed, or is gone",
+    "sums": "the daily sums aren't those of the ledger",
+    "trigger": "a guard against changes is gone from the database",
+    "database": "the file can't be read from here on",
+    "checkpoint": "its checkpoint is gone, or another one than the chain's",
+    "signature": "the signature of its checkpoint is wrong",
+    "unknown_signer": "its checkpoint was signed by a key that isn't in keys/allowed_signers",
+    "rewritten": "a signed checkpoint says that another entry stood here",
+    "cut_off": "a signed checkpoint speaks of this entry, and the chain ends before it",
+    "unsealed": "from here on there is no checkpoint",
+    "pruned": "what lies before was cut off, or what is left of it was changed",
+}
 
-def verified(context: Context, *, is_full: bool) -> JsonObject:
-    """Verify the chain and return the verdict as JSON has it."""
+
+def verified(context: Context, *, is_full: bool, against: Path | None = None) -> JsonObject:
+    """Verify the chain and return the verdict as JSON has it.
+
+    `against` is a log with checkpoints in it; `-` is stdin. Raises UsageError where it holds none.
+    """
+    from chatvault.store.signing import TrustedKeys
     from chatvault.store.verify import verify
 
+    kept = None if against is None else _kept(against)
+    keys = TrustedKeys.read(context.places.keys_dir)
     with context.reader() as reader:
-        verdict = verify(reader, full=is_full)
+        verdict = verify(reader, full=is_full, keys=keys, against=kept)
     problems: list[Json] = [
         {"kind": each.kind, "seq": each.seq, "request_id": each.request_id} for each in verdict.problems
     ]
-    return {
+    found: dict[str, Json] = {
         "ok": verdict.ok,
         "entries": verdict.entries,
         "head": verdict.head,
         "first_bad": verdict.first_bad,
         "problems": problems,
     }
+    if verdict.comparison is not None:
+        each = verdict.comparison
+        found["against"] = {
+            "checkpoints": each.read,
+            "matched": each.matched,
+            "lost_to_restore": list(each.lost_to_restore),
+            "restored_at": each.restored_at,
+        }
+    return found
+
+
+def _kept(path: Path) -> list[Checkpoint]:
+    try:
+        if str(path) == "-":
+            found = list(read_lines(sys.stdin))
+        else:
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                found = list(read_lines(lines))
+    except OSError as exc:
+        raise UsageError(f"{path} can't be read: {exc.strerror}") from exc
+    if not found:
+        raise UsageError(
+            f"there is no checkpoint in {path}",
+            hint="journalctl -u chatvault --grep chatvault-checkpoint | chatvault audit verify --against -",
+        )
+    return found
 
 
 def in_words(found: JsonObject) -> list[str]:
     """Return the verdict in lines."""
+    read = counted(int(str(found["entries"])), "entry", "entries")
     if found["ok"]:
-        return [f"The chain is whole: {found['entries']:,} entries, head {found['head']}"]
-    lines = [f"The chain is broken: {found['entries']:,} entries, the first bad one is {found['first_bad']}"]
+        lines = [f"The chain is whole: {read}, head {found['head']}"]
+    else:
+        first = found["first_bad"]
+        where = "" if first is None else f"; the first trouble is at entry {first:,}"
+        lines = [f"The chain is broken: {read} read{where}"]
     problems = found["problems"]
     for each in problems if isinstance(problems, list) else []:
         request = f", request {each['request_id']}" if each["request_id"] else ""
-        lines.append(f"  entry {each['seq']}: {each['kind']}{request}")
+        at = "" if each["seq"] is None else f"entry {each['seq']}: "
+        lines.append(f"  {at}{_MEANINGS.get(str(each['kind']), each['kind'])}{request}")
+    against = found.get("against")
+    if isinstance(against, dict):
+        lines += _in_words(against)
+    return lines
+
+
+def _in_words(against: JsonObject) -> list[str]:
+    read, fit = counted(int(str(against["checkpoints"])), "checkpoint"), against["matched"]
+    lines = [f"{read} kept elsewhere, of which {fit} {'fits' if fit == 1 else 'fit'}."]
+    lost = against["lost_to_restore"]
+    if isinstance(lost, list) and lost:
+        lines.append(
+            f"{len(lost)} speak of entries {lost[0]} to {lost[-1]}, which a restored backup took away: entry"
+            f" {against['restored_at']} of the chain says so and is signed. The database before the restore"
+            " was kept beside this one; it can be verified against the same checkpoints."
+        )
     return lines
 
 

@@ -20,10 +20,15 @@ COMMANDS = {
     "tokens": Command("chatvault.cli.tokens", "Access tokens: add, list, revoke, rotate."),
     "users": Command("chatvault.cli.users", "Who owns access tokens."),
     "usage": Command("chatvault.cli.usage", "Who used what, and what it cost."),
-    "audit": Command("chatvault.cli.audit", "The audit chain: verify it, look at its end."),
+    "audit": Command("chatvault.cli.audit", "The audit chain: verify, sign, export, prune it."),
+    "backup": Command("chatvault.cli.backup", "Backups: create, list, verify, restore."),
     "models": Command("chatvault.cli.models", "The models that can be asked, and their prices."),
     "prices": Command("chatvault.cli.prices", "What models cost, and where the price comes from."),
+    "tunnel": Command(
+        "chatvault.cli.tunnel", "The reverse tunnel to the relay: up, down, status, setup, key."
+    ),
     "keys": Command("chatvault.cli.keys", "The providers' keys: set, list."),
+    "tls": Command("chatvault.cli.tls", "HTTPS: make certificates."),
     "systemd": Command("chatvault.cli.systemd", "Run as a service: install, uninstall."),
     "completions": Command("chatvault.cli.completions", "Completions for a shell: bash, zsh or fish."),
     "config": Command("chatvault.cli.config", "The settings: check, show, path, reload."),

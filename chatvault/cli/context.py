@@ -5,7 +5,7 @@ from them.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from chatvault.errors import ChatVaultError, UsageError
+from chatvault.errors import ChatVaultError, DaemonNotRunning, UsageError
 
 if TYPE_CHECKING:
     from chatvault.config.places import Places
     from chatvault.config.settings import Settings
     from chatvault.control.client import ControlClient
+    from chatvault.core.chat import JsonObject
     from chatvault.providers.base import ProviderSettings
     from chatvault.store.reader import Reader
+    from chatvault.store.transaction import Transaction
     from chatvault.store.writer import Store
 
 
@@ -79,11 +81,11 @@ class Context:
             are_secrets_needed=are_secrets_needed,
         )
 
-    def control(self) -> "ControlClient":
-        """Return what asks the running daemon."""
+    def control(self, *, timeout: float = 30.0) -> "ControlClient":
+        """Return what asks the running daemon; it may take `timeout` seconds to answer."""
         from chatvault.control.client import ControlClient
 
-        return ControlClient(self.places.control_socket)
+        return ControlClient(self.places.control_socket, timeout=timeout)
 
     @contextmanager
     def reader(self) -> Iterator["Reader"]:
@@ -106,31 +108,45 @@ class Context:
         from chatvault.config.files import ensure_private_folder
         from chatvault.config.service_user import acting_as_service
         from chatvault.control.lock import WriterLock
+        from chatvault.store.signing import Signer
         from chatvault.store.writer import Store
 
         with acting_as_service(self.places):
             ensure_private_folder(self.places.run_dir)
             ensure_private_folder(self.places.state_dir)
             with WriterLock.acquire(self.places.lock):
-                store = Store.open(self.places.database, now_ms=self.now_ms)
+                signer = Signer(self.places.keys_dir)
+                store = Store.open(self.places.database, now_ms=self.now_ms, signer=signer)
                 try:
                     yield store
                 finally:
                     store.close()
 
+    def change(
+        self, path: str, fields: "JsonObject", change: "Callable[[Transaction], JsonObject]"
+    ) -> "JsonObject":
+        """Have the running daemon change something (POST `fields` to `path`), else do it here with `change`.
+
+        Raises what the daemon says, AlreadyRunning, StoreError, and what `change` raises.
+        """
+        try:
+            return self.control().post(path, fields)
+        except DaemonNotRunning:
+            with self.store() as store:
+                return store.run(change)
+
     def zone(self, name: str | None = None) -> ZoneInfo:
         """Return the zone `name`, else the settings', else this machine's. Raises UsageError."""
         from chatvault.config import scalars
-        from chatvault.config.load import load_usage
         from chatvault.config.local_zone import local_zone
+        from chatvault.config.report_zone import report_zone
 
-        if name is not None and name != "local":
-            try:
-                return scalars.zone(name)
-            except ValueError as exc:
-                raise UsageError(str(exc), hint="--tz Europe/Berlin") from exc
-        chosen = "local" if name == "local" else load_usage(self.places.config).timezone
-        return local_zone(self.environ) if chosen == "local" else chosen
+        if name is None:
+            return report_zone(self.places.config, self.environ)
+        try:
+            return local_zone(self.environ) if name == "local" else scalars.zone(name)
+        except ValueError as exc:
+            raise UsageError(str(exc), hint="--tz Europe/Berlin") from exc
 
     def now_ms(self) -> int:
         """Return the time, in epoch milliseconds."""

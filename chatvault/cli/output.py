@@ -33,6 +33,11 @@ def show(text: str = "") -> None:
     sys.stdout.write(f"{printable(text)}\n")
 
 
+def show_raw(text: str) -> None:
+    """Write text of our own to stdout as it stands: a script, to be run."""
+    sys.stdout.write(text)
+
+
 def show_json(value: Mapping[str, Json]) -> None:
     """Write one JSON object with its `schema` to stdout. Only ASCII goes out: no byte can move a cursor."""
     indent = 2 if sys.stdout.isatty() else None

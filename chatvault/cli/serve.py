@@ -1,17 +1,14 @@
 """`chatvault serve`: the daemon."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from chatvault.cli import output
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
-
-if TYPE_CHECKING:
-    from chatvault.config.settings import Settings
-    from chatvault.providers.base import ProviderSettings
+from chatvault.cli.foreground import AnySettings, run_daemon
+from chatvault.errors import UsageError
 
 app = new_app("Run the gateway until it is told to stop.", is_group=False)
 
@@ -23,19 +20,19 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes a free one.")
     ] = None,
+    no_tunnel: Annotated[
+        bool, typer.Option("--no-tunnel", help="Leave the tunnel down, whatever the settings say.")
+    ] = False,
 ) -> None:
     """Run the gateway until it is told to stop."""
-    from chatvault.cli import first_run
-    from chatvault.daemon.run import serve as run
+    from chatvault.config.hosts import HOST_HINT, host_problem
 
-    context = Context.of(ctx)
-    context.is_own = True
-    if not context.places.config.exists():
-        first_run.write_defaults(context)
+    problem = None if host is None else host_problem(host)
+    if problem is not None:
+        raise UsageError(f"--host: {problem}", hint=HOST_HINT)
 
-    def load() -> "Settings[ProviderSettings]":
-        settings = context.settings(are_secrets_needed=True)
-        server = settings.server
+    def adapt(settings: AnySettings) -> AnySettings:
+        server, tunnel = settings.server, settings.tunnel
         return replace(
             settings,
             server=replace(
@@ -43,9 +40,7 @@ def serve(
                 host=server.host if host is None else host,
                 port=server.port if port is None else port,
             ),
+            tunnel=replace(tunnel, enabled=tunnel.enabled and not no_tunnel),
         )
 
-    settings = load()
-    first_run.complain_of_open_files(context)
-    code = run(settings, context.places, load=load, environ=context.environ, announce=output.talk)
-    raise typer.Exit(code)
+    raise typer.Exit(run_daemon(Context.of(ctx), adapt))

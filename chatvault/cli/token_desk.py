@@ -1,14 +1,13 @@
 """Changes of access tokens: by the running daemon, else by this process under the writer's lock."""
 
 import secrets
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chatvault.cli.context import Context
 from chatvault.control.tokens import TokenOrder, issue, token_json
 from chatvault.core.access import AccessToken, new_secret, secret_hash
 from chatvault.core.chat import JsonObject
-from chatvault.errors import ConfigError, DaemonNotRunning, UsageError
+from chatvault.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from chatvault.store.transaction import Transaction
@@ -24,7 +23,7 @@ def add(context: Context, order: TokenOrder) -> JsonObject:
         tokens.add(tx, token, secret_hash(secret))
         return token_json(token, secret=secret)
 
-    return _change(context, "/v1/tokens", order.to_json(), change)
+    return context.change("/v1/tokens", order.to_json(), change)
 
 
 def revoke(context: Context, name_or_id: str) -> JsonObject:
@@ -35,7 +34,7 @@ def revoke(context: Context, name_or_id: str) -> JsonObject:
 
         return token_json(tokens.revoke(tx, name_or_id, now_ms=context.now_ms()))
 
-    return _change(context, "/v1/tokens/revoke", {"token": name_or_id}, change)
+    return context.change("/v1/tokens/revoke", {"token": name_or_id}, change)
 
 
 def rotate(context: Context, name_or_id: str, *, grace: str) -> JsonObject:
@@ -55,7 +54,7 @@ def rotate(context: Context, name_or_id: str, *, grace: str) -> JsonObject:
         )
         return token_json(token, secret=secret)
 
-    return _change(context, "/v1/tokens/rotate", {"token": name_or_id, "grace_seconds": seconds}, change)
+    return context.change("/v1/tokens/rotate", {"token": name_or_id, "grace_seconds": seconds}, change)
 
 
 def listed(context: Context, *, is_all: bool) -> tuple[AccessToken, ...]:
@@ -94,16 +93,6 @@ def api_url(context: Context, token: JsonObject) -> str:
         return f"{base_url(context.settings())}/v1"
     except ConfigError:
         return "http://127.0.0.1:4000/v1"
-
-
-def _change(
-    context: Context, path: str, fields: JsonObject, change: "Callable[[Transaction], JsonObject]"
-) -> JsonObject:
-    try:
-        return context.control().post(path, fields)
-    except DaemonNotRunning:
-        with context.store() as store:
-            return store.run(change)
 
 
 def _seconds(text: str, example: str) -> int:

@@ -20,25 +20,41 @@ def add(
     name: Annotated[str, typer.Argument(help="The device's name.")],
     user: Annotated[str, typer.Option(help="Who owns it.")] = "me",
     models: Annotated[
-        str, typer.Option(metavar="GLOB,…", help="Only these models: names or PROVIDER/NAME, with * and ?.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="GLOB,…", help="Only these models: names or PROVIDER/NAME, with * and ?."),
+    ] = None,
     local_only: Annotated[
         bool, typer.Option("--local-only", help="Only providers that run at home.")
     ] = False,
     expires: Annotated[str | None, typer.Option(metavar="90d", help="How long it is good for.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="USD/day|month|total", help="What it may cost: 5.00/day.")
+    ] = None,
+    rpm: Annotated[int | None, typer.Option(min=1, help="Requests a minute.")] = None,
+    tpm: Annotated[int | None, typer.Option(min=1, help="Tokens a minute, in and out.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Requests running at once.")] = None,
+    content: Annotated[
+        str | None,
+        typer.Option(metavar="off|errors|full", help="Keep prompts and answers, encrypted, for a while."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an access token and show its secret, once."""
     from chatvault.cli import token_desk
-    from chatvault.control.tokens import TokenOrder
+    from chatvault.control.tokens import TokenOrder, globs
 
     context = Context.of(ctx)
     order = TokenOrder(
         name=name,
         user=user,
-        models=tuple(each.strip() for each in models.split(",") if each.strip()),
+        models=() if models is None else globs(models),
         is_local_only=local_only,
         expires_at=token_desk.expiry(expires, context.now_ms()),
+        budget=budget,
+        requests_per_minute=rpm,
+        tokens_per_minute=tpm,
+        concurrency=concurrency,
+        content=content,
     )
     _show_secret(context, token_desk.add(context, order), as_json=as_json)
 
@@ -51,16 +67,23 @@ def list_(
 ) -> None:
     """List the access tokens; secrets are never shown again."""
     from chatvault.cli import token_desk
+    from chatvault.cli.spending import spent_by_all, spent_usd
+    from chatvault.control.limits import limits_text
     from chatvault.control.tokens import token_json
 
     context = Context.of(ctx)
     found = token_desk.listed(context, is_all=all_)
+    with context.reader() as reader:
+        sums = spent_by_all(context, reader, found)
+    spent = {
+        token.id: spent_usd(token, [each for each in sums if each.token_id == token.id]) for token in found
+    }
     if as_json:
-        output.show_json({"tokens": [token_json(each) for each in found]})
+        output.show_json({"tokens": [{**token_json(each), "spent_usd": spent[each.id]} for each in found]})
         return
     zone = context.zone()
     now_ms = context.now_ms()
-    titles = ("name", "id", "user", "ends in", "models", "made", "expires", "last used", "")
+    titles = ("name", "id", "user", "ends in", "models", "limits", "made", "expires", "last used", "")
     rows = [
         (
             each.name,
@@ -68,6 +91,7 @@ def list_(
             each.user,
             f"…{each.last_four}",
             token_desk.scope(each),
+            limits_text(each, spent[each.id]),
             output.local(each.created_at, zone),
             output.local(each.expires_at, zone) if each.expires_at else "never",
             output.local(each.last_used_at, zone) if each.last_used_at else "never",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from chatvault.config.keys import key_files
 from chatvault.config.permissions import find_too_open
 from chatvault.config.places import Places
 from chatvault.config.settings import ProviderSettingsT, Settings
@@ -30,7 +31,12 @@ def check_settings(
 
 def check_permissions(places: Places) -> Check:
     """See whether others can reach secrets, keys or the database."""
-    found = find_too_open(places)
+    try:
+        extra = key_files(places.config)
+    except ConfigError:
+        # What is wrong with the settings is another check's to say.
+        extra = ()
+    found = find_too_open(places, extra=extra)
     if not found:
         return Check("Permissions", "pass", "settings, secrets and database are yours alone")
     return Check(

@@ -20,6 +20,9 @@ server:
 _TAIL = """
 # Names of your own, such as  fast: {routes: ["ollama/llama3.2:3b", "deepseek/deepseek-flash"]}
 models: {}
+
+# What all access tokens together may spend; each may have a budget of its own: chatvault tokens add --budget
+# limits: {budget: {usd: 5.00, per: day}}
 """
 
 

@@ -47,6 +47,13 @@ def key_references(path: Path, source: SecretSource) -> tuple[KeyReference, ...]
     return tuple(found)
 
 
+def key_files(path: Path) -> tuple[Path, ...]:
+    """Return the files that providers' keys are read from (`file:PATH`). Raises ConfigError."""
+    nowhere = SecretSource({}, path.parent / ".env", None, False)
+    texts = (each.text or "" for each in key_references(path, nowhere))
+    return tuple(path.parent / Path(text[5:]).expanduser() for text in texts if text.startswith("file:"))
+
+
 def default_variable(kind: str) -> str:
     """Return the variable that the key of a provider of `kind` goes by, unless the settings say otherwise."""
     return f"{kind.upper().replace('-', '_').replace('.', '_')}_API_KEY"
@@ -64,7 +71,7 @@ def set_key(env_file: Path, name: str, value: str) -> None:
     except FileNotFoundError:
         before = ""
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError("can't be read", path=str(env_file)) from exc
+        raise ConfigError("can't be read", hint="check who may read it: ls -l", path=str(env_file)) from exc
     dotenv.parse(before, env_file)
     write_private(env_file, dotenv.with_value(before, name, value.strip()))
 

@@ -36,6 +36,21 @@ class Places:
         return self.run_dir / "lock"
 
     @property
+    def keys_dir(self) -> Path:
+        """The audit's keys: what signs checkpoints, and what kept prompts are encrypted with."""
+        return self.state_dir / "keys"
+
+    @property
+    def backup_dir(self) -> Path:
+        """Copies of the database."""
+        return self.state_dir / "backups"
+
+    @property
+    def archive_dir(self) -> Path:
+        """What was pruned from the audit chain."""
+        return self.state_dir / "archive"
+
+    @property
     def ssh_dir(self) -> Path:
         """The tunnel's key and known_hosts."""
         return self.state_dir / "ssh"

@@ -1,7 +1,7 @@
 """What config.yaml may say: one class a section, one field a key, each with its default and its help."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -51,11 +51,15 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProviderEntry(Generic[ProviderSettingsT]):
-    """One provider: the name routes use, the kind of its file, and that kind's settings."""
+    """One provider: the name routes use, the kind of its file, and that kind's settings.
+
+    `line` is where it stands in the settings' file, which makes no other provider of it.
+    """
 
     name: str
     kind: str
     settings: ProviderSettingsT
+    line: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,33 @@ class PriceSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSettings:
+    """How much may be spent, and in which time."""
+
+    usd: Decimal = setting(Decimal(5), "USD, exactly as written: 5.00.")
+    per: Literal["day", "month", "total"] = setting("day", "day, month or total; days are usage.timezone's.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """What all access tokens together may use; each may have tighter limits of its own."""
+
+    budget: BudgetSettings | None = setting(
+        None, "{usd: 5.00, per: day}; per is day, month or total. null: no budget."
+    )
+    requests_per_minute: Annotated[int, Range(1)] | None = setting(None, "Requests a minute; null: any.")
+    tokens_per_minute: Annotated[int, Range(1)] | None = setting(
+        None, "Tokens a minute, in and out; null: any."
+    )
+    concurrency: Annotated[int, Range(1)] | None = setting(None, "Requests running at once; null: any.")
+    when_short: Literal["cut", "refuse"] = setting(
+        "cut",
+        "A request without max_tokens that the budget can't hold whole: cut its max_tokens (never below "
+        "1,024), or refuse.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelSettings:
     """The reverse tunnel to the relay."""
 
@@ -109,6 +140,7 @@ class TunnelSettings:
     host: str | None = setting(None, "The relay.")
     port: Port = setting(22, "The relay's SSH port.")
     user: str = setting("chatvault-relay", "The user on the relay.")
+    jump: tuple[str, ...] = setting((), "Hosts on the way to the relay: USER@HOST or USER@HOST:PORT.")
     remote_bind: str = setting("*", "Sent to sshd as it stands: * is IPv4 and IPv6.")
     remote_port: Port = setting(4000, "The port devices reach on the relay.")
     allow_plain_http: bool = setting(
@@ -121,6 +153,9 @@ class AuditSettings:
     """What the audit keeps besides its facts."""
 
     content: Literal["off", "errors", "full"] = setting("off", "Whether prompts and answers are kept.")
+    content_days: Annotated[int, Range(1, 3650)] = setting(
+        30, "After how many days they can never be read again, in backups neither."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +198,7 @@ class Settings(Generic[ProviderSettingsT]):
         _nothing, "Names of your own for models; PROVIDER/NAME always works beside them."
     )
     prices: PriceSettings = setting_of(PriceSettings, "What models cost.")
+    limits: LimitSettings = setting_of(LimitSettings, "What all access tokens together may use.")
     tunnel: TunnelSettings = setting_of(TunnelSettings, "The reverse tunnel to the relay.")
     audit: AuditSettings = setting_of(AuditSettings, "What the audit keeps besides its facts.")
     backup: BackupSettings = setting_of(BackupSettings, "Copies of the database.")

@@ -23,6 +23,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 
 _LONGEST_BODY = 1_000_000
+_TURNS_SECONDS = 0.01
 _STATUS = {2: 400, 3: 503, 4: 403, 5: 502, 6: 409}
 
 
@@ -159,9 +160,10 @@ class ControlServer:
         if self._server is None:
             self._listener.close()
             return
-        # asyncio loses a connection that it accepted in the turn before its server is closed.
+        # A connection accepted just now becomes known in one of the loop's next turns; asyncio trips over it
+        # where the server is closed before.
         asyncio.get_running_loop().remove_reader(self._listener)
-        await _settle()
+        await asyncio.sleep(_TURNS_SECONDS)
         self._server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
@@ -169,10 +171,4 @@ class ControlServer:
             await asyncio.wait(set(self._state.tasks), timeout=seconds)
         for connection in list(self._state.connections):
             connection.transport.abort()
-        await _settle()
-
-
-async def _settle() -> None:
-    """Give the loop the turns in which accepted sockets become connections, and ended ones tell of it."""
-    for _ in range(4):
-        await asyncio.sleep(0)
+        await asyncio.sleep(_TURNS_SECONDS)

@@ -59,6 +59,7 @@ class AccessToken:
     """What a device holds, without its secret. Epochs are milliseconds; an empty `models` allows every model.
 
     The limits are kept from the first day on: `budget` is written as on the command line (`5.00/day`).
+    `content` says whether prompts and answers are kept (off, errors, full); None leaves it to the settings.
     """
 
     id: str
@@ -75,15 +76,20 @@ class AccessToken:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrency: int | None = None
+    content: str | None = None
 
     def is_valid(self, now_ms: int) -> bool:
         """Whether the token opens anything at `now_ms`."""
         return self.revoked_at is None and (self.expires_at is None or now_ms < self.expires_at)
 
     def allows(self, name: str, route: str, *, is_local: bool) -> bool:
-        """Whether the token may use the model `name` at PROVIDER/NAME `route`."""
+        """Whether the token may use the model `name` at PROVIDER/NAME `route`.
+
+        A glob may match the name that was sent (an alias), PROVIDER/NAME, or the provider's own NAME.
+        """
         if self.is_local_only and not is_local:
             return False
-        return not self.models or any(
-            fnmatchcase(name, glob) or fnmatchcase(route, glob) for glob in self.models
-        )
+        if not self.models:
+            return True
+        names = (name, route, route.partition("/")[2])
+        return any(fnmatchcase(each, glob) for glob in self.models for each in names)

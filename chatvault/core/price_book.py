@@ -88,6 +88,11 @@ class PriceBook:
         self._fallback = fallback
         self._found: dict[tuple[str, str, str], tuple[int, int, RateCard | None]] = {}
 
+    def use(self, overrides: Sequence[Override]) -> None:
+        """Let other overrides hold from now on."""
+        self._overrides = tuple(overrides)
+        self._found.clear()
+
     def find(self, provider_name: str, kind: str, model: str, *, at_ms: int) -> RateCard | None:
         """Return the card that holds at `at_ms` (epoch milliseconds), None where there is no price.
 

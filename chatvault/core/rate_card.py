@@ -109,6 +109,45 @@ class RateCard:
         )
 
 
+def card_of(canonical_json: str) -> RateCard:
+    """Return the card whose `canonical_json` this is, fit to price what it priced before.
+
+    Whether a modifier is borne by an account by default isn't written down, so it makes no ceilings. Raises
+    ValueError, KeyError or TypeError for what is no card.
+    """
+    told = json.loads(canonical_json)
+    return RateCard(
+        told["source"],
+        told["provider"],
+        told["model"],
+        _tiers(told["tiers"]),
+        peak_tiers=_tiers(told["peak_tiers"]),
+        modifiers=tuple(Modifier(name, *ratio) for name, ratio in told["modifiers"].items()),
+        web_search_picousd=told["web_search_picousd"],
+        from_ms=told["from_ms"],
+        until_ms=told["until_ms"],
+        is_upper_bound=told["is_upper_bound"],
+        note=told["note"],
+        checked_on=told["checked_on"],
+    )
+
+
+def _tiers(told: list[dict[str, int]]) -> tuple[Tier, ...]:
+    return tuple(
+        Tier(
+            each["above_tokens"],
+            Prices(
+                each["input"],
+                each["output"],
+                each["cache_read"],
+                each["cache_write_5m"],
+                each["cache_write_1h"],
+            ),
+        )
+        for each in told
+    )
+
+
 def _tier_json(tier: Tier) -> dict[str, int]:
     prices = tier.prices
     return {

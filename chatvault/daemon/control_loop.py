@@ -3,10 +3,15 @@
 import secrets
 from collections.abc import Mapping
 
+from chatvault.control.audit import checkpoint_json
+from chatvault.control.limits import accounts_json
 from chatvault.control.server import Handler
 from chatvault.control.tokens import TokenOrder, issue, token_json
+from chatvault.control.users import UserOrder, user_json
 from chatvault.core.access import new_secret, secret_hash
+from chatvault.core.accounts import Accounts
 from chatvault.core.chat import JsonObject
+from chatvault.daemon.accounts import load_limits
 from chatvault.daemon.engine import now_ms
 from chatvault.daemon.reading import ReportRoom
 from chatvault.daemon.reload import Reloader
@@ -15,7 +20,7 @@ from chatvault.daemon.status import Status
 from chatvault.errors import UsageError
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
-from chatvault.store import tokens
+from chatvault.store import tokens, users
 from chatvault.store.writer import Store
 
 _PROBE_MS = 60_000
@@ -31,19 +36,23 @@ class ControlLoop:
         signals: Signals,
         status: Status,
         store: Store,
+        accounts: Accounts,
         doorkeeper: Doorkeeper,
         running: RunningCalls,
         reports: ReportRoom,
         base_url: str,
+        device_url: str,
     ) -> None:
         self._reports = reports
         self._reloader = reloader
         self._signals = signals
         self._status = status
         self._store = store
+        self._accounts = accounts
         self._doorkeeper = doorkeeper
         self._running = running
         self._base_url = base_url
+        self._device_url = device_url
 
     def routes(self) -> Mapping[tuple[str, str], Handler]:
         """Return every handler by its method and path."""
@@ -53,13 +62,17 @@ class ControlLoop:
             ("POST", "/v1/tokens"): self._add_token,
             ("POST", "/v1/tokens/revoke"): self._revoke_token,
             ("POST", "/v1/tokens/rotate"): self._rotate_token,
+            ("GET", "/v1/limits"): self._limits,
+            ("POST", "/v1/users"): self._set_user,
+            ("POST", "/v1/audit/checkpoint"): self._checkpoint,
             ("POST", "/v1/reload"): self._reload,
             ("POST", "/v1/drain"): self._drain,
             ("POST", "/v1/probe"): self._probe,
         }
 
     async def reload_tokens(self) -> None:
-        """Take over what the database says of access tokens: at the start, and after each change."""
+        """Take over what the database says of access tokens and users: at the start, after each change."""
+        await load_limits(self._store, self._accounts)
         self._doorkeeper.replace(await self._store.submit(tokens.load_all))
 
     async def _add_token(self, body: JsonObject) -> JsonObject:
@@ -67,7 +80,7 @@ class ControlLoop:
         token, secret = issue(order, now_ms=now_ms(), choose=secrets.choice)
         await self._store.submit(lambda tx: tokens.add(tx, token, secret_hash(secret)))
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self._device_url}
 
     async def _revoke_token(self, body: JsonObject) -> JsonObject:
         name = str(body.get("token", ""))
@@ -91,7 +104,19 @@ class ControlLoop:
             )
         )
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self._base_url}
+        return {**token_json(token, secret=secret), "base_url": self._device_url}
+
+    async def _set_user(self, body: JsonObject) -> JsonObject:
+        order = UserOrder.from_json(body)
+        user = await self._store.submit(lambda tx: users.set_limits(tx, order.name, order.changes))
+        await self.reload_tokens()
+        return user_json(user.name, user.created_at, user)
+
+    async def _limits(self, query: JsonObject) -> JsonObject:
+        return {"accounts": accounts_json(self._accounts, now_ms())}
+
+    async def _checkpoint(self, body: JsonObject) -> JsonObject:
+        return checkpoint_json(await self._store.submit(self._store.checkpoint))
 
     async def _reload(self, body: JsonObject) -> JsonObject:
         return await self._reloader.reload()

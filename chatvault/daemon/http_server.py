@@ -11,14 +11,16 @@ from email.utils import formatdate
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from chatvault.errors import ChatVaultError, NotPermitted
+from chatvault.gateway.guard import Guard, GuardLimits
+from chatvault.gateway.guarded import Guarded
+from chatvault.gateway.hosts import Hosts
+from chatvault.gateway.tls import Certificates
+from chatvault.gateway.tls_door import TlsDoor
 
 _BACKLOG = 2048
-# Clients keep connections for a minute or so; the side that closes first decides who meets the race.
-_KEEP_ALIVE_SECONDS = 75
 # How long a connection that was accepted before the stop may take to send its first request.
 _FIRST_REQUEST_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
@@ -71,10 +73,21 @@ def _bind_error(host: str, port: int, exc: OSError) -> ChatVaultError:
 
 
 class HttpServer:
-    """Serve an ASGI app on bound sockets."""
+    """Serve an ASGI app on bound sockets, behind the guard."""
 
-    def __init__(self, app: Any, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self,
+        app: Any,
+        listeners: list[socket.socket],
+        *,
+        guard: Guard | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
+        self._certificates = certificates
+        self._guard = Guard(GuardLimits(), Hosts()) if guard is None else guard
         self._listeners = listeners
+        self.addresses: list[tuple[str, int]] = [each.getsockname()[:2] for each in listeners]
+        """The addresses and ports that are listened on."""
         self._servers: list[asyncio.Server] = []
         self._state = ServerState()
         self._config = Config(
@@ -86,20 +99,19 @@ class HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         self._config.load()
         self.set_date()
 
     @property
+    def is_tls(self) -> bool:
+        """Whether HTTPS is what is served."""
+        return self._certificates is not None
+
+    @property
     def connections(self) -> int:
         """How many connections are open."""
         return len(self._state.connections)
-
-    @property
-    def addresses(self) -> list[tuple[str, int]]:
-        """The addresses and ports that are listened on."""
-        return [listener.getsockname()[:2] for listener in self._listeners]
 
     def set_date(self) -> None:
         """Set the Date header that answers carry, to the second."""
@@ -115,10 +127,23 @@ class HttpServer:
         """Begin to accept."""
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
-            self._servers.append(await loop.create_server(self._protocol(), sock=listener))
+            factory = self.protocol_factory(via="local")
+            self._servers.append(await loop.create_server(factory, sock=listener, backlog=_BACKLOG))
 
-    def _protocol(self) -> Callable[[], asyncio.Protocol]:
-        return lambda: HttpToolsProtocol(config=self._config, server_state=self._state, app_state={})
+    def protocol_factory(self, *, via: str) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the protocol of one connection.
+
+        It takes any asyncio.Transport: a socket's, or a tunnel's channel, whose `peername` is the device.
+        With certificates it is TLS that is spoken there.
+        """
+        guard, certificates = self._guard, self._certificates
+        if certificates is None:
+            return lambda: Guarded(self._config, self._state, guard, via=via)
+
+        def inside() -> Guarded:
+            return Guarded(self._config, self._state, guard, via=via, is_counted=False)
+
+        return lambda: TlsDoor(guard, certificates, inside, via=via)
 
     async def stop(self, *, drain_seconds: float, hurry: asyncio.Event) -> bool:
         """Stop accepting and let running answers end; return whether all did within `drain_seconds`.
@@ -166,4 +191,4 @@ class HttpServer:
         for connection in list(self._state.connections):
             transport = getattr(connection, "transport", None)
             if transport is not None:
-                transport.close()
+                transport.abort()

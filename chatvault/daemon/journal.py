@@ -8,7 +8,7 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 
-from chatvault.daemon.log_writer import LogWriter
+from chatvault.daemon.log_writer import Line, LogWriter
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 _RETRY_SECONDS = 0.5
@@ -40,11 +40,12 @@ class Journal:
         self._patient = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._writer = LogWriter(self._write, lost)
 
-    def put(self, datagram: bytes) -> None:
+    def put(self, record: Line) -> None:
         """Send one record. Never blocks."""
         if not self._writer.is_idle:
-            self._writer.put(datagram)
+            self._writer.put(record)
             return
+        datagram = record if isinstance(record, bytes) else record()
         try:
             self._direct.sendto(datagram, self._address)
         except OSError:

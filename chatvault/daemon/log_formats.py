@@ -116,7 +116,7 @@ def _journal_name(name: str) -> str:
 def _facts(record: logging.LogRecord) -> dict[str, Fact]:
     """Return the fields that are known, each fit to leave."""
     facts: dict[str, Fact] = {}
-    fields: object = record.__dict__.get("fields")
+    fields: object = getattr(record, "fields", None)
     if not isinstance(fields, dict):
         return facts
     for name, value in fields.items():

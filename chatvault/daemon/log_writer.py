@@ -10,11 +10,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 # How long lines gather before they are written, and how many may wait before further ones are dropped.
 _GATHER_SECONDS = 0.02
 _MOST_WAITING = 20_000
 _CLOSE_SECONDS = 2.0
+
+# A line, or what will make it: in the writer's thread, where nobody waits for that.
+Line: TypeAlias = bytes | Callable[[], bytes]
 
 
 class LogWriter:
@@ -26,7 +30,7 @@ class LogWriter:
     def __init__(self, write: Callable[[Sequence[bytes]], None], lost: Callable[[int], bytes]) -> None:
         self._write = write
         self._lost = lost
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[Line] = deque()
         self._dropped = 0
         self._is_writing = False
         self._is_closed = False
@@ -40,7 +44,7 @@ class LogWriter:
         """Whether everything handed over has been written."""
         return not self._waiting and not self._is_writing
 
-    def put(self, line: bytes) -> None:
+    def put(self, line: Line) -> None:
         """Hand a line over. Never blocks; where too many wait already, the line is dropped and counted."""
         if len(self._waiting) >= _MOST_WAITING:
             self._dropped += 1
@@ -73,7 +77,8 @@ class LogWriter:
             self._is_writing = True
             lines = []
             while self._waiting:
-                lines.append(self._waiting.popleft())
+                line = self._waiting.popleft()
+                lines.append(line if isinstance(line, bytes) else line())
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
                 lines.append(self._lost(dropped))

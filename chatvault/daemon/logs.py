@@ -5,11 +5,13 @@ Everything passes the root logger's one handler, libraries too, so everything is
 
 import logging
 import os
+from functools import partial
 from typing import Literal, Protocol, TypeAlias
 
 from chatvault.daemon.journal import JOURNAL_SOCKET, Journal, is_journal
 from chatvault.daemon.log_formats import JournalFormat, JsonFormat, LineFormat, PeopleFormat
-from chatvault.daemon.log_writer import LogWriter, write_to
+from chatvault.daemon.log_writer import Line, LogWriter, write_to
+from chatvault.gateway.request_log import RequestRecord
 
 Format: TypeAlias = Literal["auto", "text", "json", "journald"]
 
@@ -35,7 +37,7 @@ _SILENT = ("uvicorn.access",)
 class Sink(Protocol):
     """Where lines go."""
 
-    def put(self, line: bytes, /) -> None:
+    def put(self, line: Line, /) -> None:
         """Take a line. Never blocks."""
         ...
 
@@ -49,16 +51,27 @@ class Sink(Protocol):
 
 
 class LogHandler(logging.Handler):
-    """Format a record where it arises, and hand the line to a sink."""
+    """Format a record where it arises, and hand the line to a sink.
+
+    A request's record never changes: how it is formatted is handed over in place of the line.
+    """
 
     def __init__(self, format: LineFormat, sink: Sink) -> None:
         super().__init__()
         self._format = format
         self._sink = sink
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write one record. There is no filter to ask, and no lock to take: the sinks need none."""
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        self._sink.put(self._format(record))
+        if isinstance(record, RequestRecord):
+            self._sink.put(partial(self._format, record))
+        else:
+            self._sink.put(self._format(record))
 
     def flush(self) -> None:
         """Wait, for a short time at most, until all records have gone."""

@@ -33,6 +33,7 @@ _TAKEN_OVER = (
     "providers",
     "models",
     "prices",
+    "limits",
     "usage",
     "log.level",
     "server.max_body_bytes",

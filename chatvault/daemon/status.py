@@ -41,6 +41,7 @@ class Status:
         store: Store,
         running: RunningCalls,
         server: HttpServer,
+        tunnel: Callable[[], JsonObject],
         database: Path,
         zone: Callable[[], ZoneInfo],
         base_url: str,
@@ -50,6 +51,7 @@ class Status:
         self._store = store
         self._running = running
         self._server = server
+        self._tunnel = tunnel
         self._database = database
         self._zone = zone
         self._base_url = base_url
@@ -78,8 +80,9 @@ class Status:
             "gpus": [asdict(card) for card in cards],
             "network": None if network is None else {"received_bytes": network[0], "sent_bytes": network[1]},
             "today": today,
-            "ledger": {"queued_writes": self._store.queue_length},
+            "ledger": {"queued_writes": self._store.queue_length, "defects": self._store.defects},
             "audit_head": {"seq": seq, "hash": head.hex()},
+            "tunnel": self._tunnel(),
             "providers": providers,
             "conditions": [
                 {"name": each.name, "detail": each.detail, "since_ms": each.since_ms}

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from chatvault.core.health import Health
+from chatvault.errors import ChatVaultError
 
 _log = logging.getLogger("chatvault.daemon")
 _FIRST_PAUSE = 1.0
@@ -68,7 +69,9 @@ class Supervisor:
                 return
             except Exception as exc:
                 self._report(name, f"{type(exc).__name__}: {exc}")
-                _log.exception("%s failed; it starts again in %.0f s", name, pause)
+                # What ChatVault foresees explains itself: the disk is full, the key can't be read.
+                trace = None if isinstance(exc, ChatVaultError) else exc
+                _log.error("%s failed; it starts again in %.0f s: %s", name, pause, exc, exc_info=trace)
             finally:
                 recovery.cancel()
             if asyncio.get_running_loop().time() - started > _STABLE_SECONDS:

@@ -8,17 +8,20 @@ import msgspec
 from chatvault.core.access import AccessToken
 from chatvault.errors import RequestError
 from chatvault.gateway import openapi
-from chatvault.gateway.answers import error_body, error_headers, unauthorized
+from chatvault.gateway.answers import error_body, error_headers
 from chatvault.gateway.app import CHAT_PATH, AsgiApp, ChatRoute
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.catalog import Catalog, Listed
 from chatvault.gateway.request_ids import new_request_id
+from chatvault.gateway.throttle import LoginThrottle
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _ROUTES = f"POST {CHAT_PATH}, GET /v1/models, GET /v1/models/{{id}}, GET /health, GET /openapi.json"
 _encode = msgspec.json.Encoder().encode
+# A client that lists models waits no longer than this for a provider that is silent.
+_LISTS_SECONDS = 3.0
 
 
 def build_api(
@@ -28,6 +31,7 @@ def build_api(
     catalog: Catalog,
     now_ms: Callable[[], int],
     version: str,
+    logins: LoginThrottle,
 ) -> AsgiApp:
     """Return the FastAPI app."""
     from fastapi import FastAPI, Request, Response
@@ -48,7 +52,7 @@ def build_api(
     def caller(request: Request) -> AccessToken:
         token = doorkeeper.identify(request.scope["headers"])
         if token is None:
-            raise unauthorized()
+            raise logins.refuse(request.client.host if request.client else "")
         return token
 
     class _Handed(Response):
@@ -99,7 +103,7 @@ def build_api(
     )
     async def _models(request: Request) -> Response:
         token = caller(request)
-        await catalog.refresh()
+        await catalog.refresh(wait_seconds=_LISTS_SECONDS)
         data = [_model_object(listed) for listed in catalog.listed(token)]
         return json_response(_encode({"object": "list", "data": data}))
 

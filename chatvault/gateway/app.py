@@ -11,14 +11,14 @@ from typing import Any
 
 from chatvault.core.access import AccessToken
 from chatvault.errors import RequestError
-from chatvault.gateway.answers import Headers, Send, send_error, send_json, unauthorized
+from chatvault.gateway.answers import Headers, Send, send_error, send_json
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.books import Books
 from chatvault.gateway.call import Call, RunningCalls
 from chatvault.gateway.client_name import client_name
+from chatvault.gateway.cors import Cors
 from chatvault.gateway.relay import Relay
 from chatvault.gateway.request_ids import new_request_id
-from chatvault.gateway.request_log import log_failed_login
 from chatvault.gateway.requests import (
     ClientLeft,
     Receive,
@@ -28,11 +28,14 @@ from chatvault.gateway.requests import (
     read_body,
     watch_for_leaving,
 )
+from chatvault.gateway.throttle import LoginThrottle
 
 Scope = Mapping[str, Any]
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 CHAT_PATH = "/v1/chat/completions"
+# The outside check's own question; it tells nothing to whoever does not know the daemon's key.
+PROBE_PATH = "/.well-known/chatvault-probe/"
 _HEALTH = b'{"status":"ok"}'
 
 
@@ -49,8 +52,10 @@ class ChatRoute:
         now_ms: Callable[[], int],
         clock: Callable[[], float],
         max_body_bytes: int,
+        logins: LoginThrottle | None = None,
     ) -> None:
         self._doorkeeper = doorkeeper
+        self._logins = LoginThrottle(clock) if logins is None else logins
         self._relay = relay
         self._books = books
         self._running = running
@@ -66,8 +71,8 @@ class ChatRoute:
         headers = scope["headers"]
         token = self._doorkeeper.identify(headers)
         if token is None:
-            log_failed_login(_address(scope), "no valid access token", request_id=call_id)
-            await send_error(send, unauthorized(), [*out, *_closing(headers)])
+            refused = self._logins.refuse(_address(scope), request_id=call_id)
+            await send_error(send, refused, [*out, *_closing(headers)])
             return
         call = self._call(scope, call_id, token, now_ms)
         self._running.add(call)
@@ -82,13 +87,22 @@ class ChatRoute:
             except ClientLeft:
                 self._books.refuse(call, http_status=499, error_code="client_left")
                 return
-            watcher = call.task.get_loop().create_task(watch_for_leaving(receive, call))
-            try:
+            when_left = scope.get("extensions", {}).get("chatvault.when_left")
+            if when_left is None:
+                await self._watched(call, raw, receive, send, out)
+            else:
+                when_left(call.client_left)
                 await self._relay.serve(call, raw, send, out)
-            finally:
-                watcher.cancel()
         finally:
             self._running.discard(call)
+
+    async def _watched(self, call: Call, raw: bytes, receive: Receive, send: Send, out: Headers) -> None:
+        """Serve a call whose client's leaving only shows in `receive`: under another server than ours."""
+        watcher = call.task.get_loop().create_task(watch_for_leaving(receive, call))
+        try:
+            await self._relay.serve(call, raw, send, out)
+        finally:
+            watcher.cancel()
 
     def _call(self, scope: Scope, call_id: str, token: AccessToken, now_ms: int) -> Call:
         task = asyncio.current_task()
@@ -109,9 +123,19 @@ class ChatRoute:
 class Gateway:
     """The outermost app. `api` is FastAPI's; it is asked for everything but the hot route and the probes."""
 
-    def __init__(self, chat: ChatRoute, api: AsgiApp) -> None:
+    def __init__(
+        self,
+        chat: ChatRoute,
+        api: AsgiApp,
+        *,
+        cors: Cors | None = None,
+        probe: Callable[[str], str | None] | None = None,
+    ) -> None:
         self._chat = chat
         self._api = api
+        self._cors = Cors() if cors is None else cors
+        self._has_cors = self._cors.is_on
+        self._probe = probe
 
     def use(self, chat: ChatRoute, api: AsgiApp) -> None:
         """Serve by other settings from the next request on; those that run end as they began."""
@@ -127,10 +151,17 @@ class Gateway:
         if path != CHAT_PATH:
             path = canonical_path(path)
         method = scope["method"]
+        if method == "OPTIONS":
+            await self._cors.preflight(scope["headers"], send)
+            return
+        if self._has_cors:
+            send = self._cors.wrap(scope["headers"], send)
         if path == CHAT_PATH and method == "POST":
             await self._chat(scope, receive, send)
         elif path == "/health" and method in ("GET", "HEAD"):
             await send_json(send, 200, _HEALTH, [])
+        elif path.startswith(PROBE_PATH) and self._probe and (mark := self._probe(path[len(PROBE_PATH) :])):
+            await send_json(send, 200, mark.encode(), [])
         else:
             await self._api({**scope, "path": path}, receive, send)
 

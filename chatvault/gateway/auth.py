@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from chatvault.core.access import AccessToken, is_well_formed, secret_hash
 
 _Headers = Iterable[tuple[bytes, bytes]]
+# Spaces make one secret into many headers: what is remembered stays bounded.
+_MOST_REMEMBERED = 4096
 
 PROBE_ID = "probe"
 """The id of the identity that `doctor` and the outside check use: it makes no ledger row."""
@@ -20,7 +22,7 @@ class Doorkeeper:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
         self._by_hash: dict[bytes, AccessToken] = {}
-        self._by_header: dict[bytes, AccessToken] = {}
+        self._by_header: dict[tuple[bytes, bytes], AccessToken] = {}
         self._probes: dict[bytes, AccessToken] = {}
 
     def replace(self, tokens: Iterable[tuple[AccessToken, bytes]]) -> None:
@@ -40,7 +42,7 @@ class Doorkeeper:
         """Return the access token a request presents, or None: missing, malformed and revoked look alike."""
         for name, value in headers:
             if name == b"authorization" or name == b"x-api-key":
-                token = self._by_header.get(value)
+                token = self._by_header.get((name, value))
                 if token is None:
                     token = self._look_up(value, is_bearer=name == b"authorization")
                 if token is not None and (token.expires_at is None or self._now_ms() < token.expires_at):
@@ -62,5 +64,7 @@ class Doorkeeper:
             return self._probes.get(digest)
         if token.revoked_at is not None:
             return None
-        self._by_header[value] = token
+        if len(self._by_header) >= _MOST_REMEMBERED:
+            self._by_header.clear()
+        self._by_header[b"authorization" if is_bearer else b"x-api-key", value] = token
         return token

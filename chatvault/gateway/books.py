@@ -11,19 +11,23 @@ from chatvault.core.ledger import (
     UNPRICED,
     Attempt,
     Cost,
+    CostBasis,
     LedgerRow,
     Status,
     settled,
 )
 from chatvault.core.metering import Meter
 from chatvault.core.pricing import cost
-from chatvault.core.usage import NO_USAGE, Usage
+from chatvault.core.usage import NO_USAGE, Usage, UsageBasis
 from chatvault.gateway.auth import PROBE_ID
 from chatvault.gateway.call import Call
+from chatvault.gateway.contents import Contents, Transcript
 from chatvault.gateway.planning import Plan, PricedRoute
 from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.request_log import log_request
 from chatvault.store.writer import Store
+
+_MOST_PICOUSD = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -40,7 +44,23 @@ class Progress:
     ttft_ms: int | None = None
     upstream_request_id: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
+    is_unheard: bool = False
     is_settled: bool = False
+    transcript: Transcript | None = None
+    is_told: bool = False
+    """Whether the client's headers say how much of its limits is left."""
+
+    def expect_bill(self) -> None:
+        """Note that the provider had the request and may bill it, though its answer ends here.
+
+        Of a stream it is known what came; of a whole answer nothing is, so that it may cost all it can.
+        """
+        if self.request is None or self.usage is not None or self.meter is not None:
+            return
+        if self.request.stream:
+            self.meter = Meter()
+        else:
+            self.is_unheard = True
 
     @property
     def upstream_id(self) -> str | None:
@@ -60,11 +80,18 @@ class Books:
         *,
         now_ms: Callable[[], int],
         clock: Callable[[], float],
+        contents: Contents | None = None,
     ) -> None:
+        self._contents = contents
         self._store = store
         self._prices = prices
         self._now_ms = now_ms
         self._clock = clock
+
+    def open(self, call: Call, raw: bytes) -> Progress:
+        """Return the progress of a request that begins; it listens where its content is to be kept."""
+        contents = self._contents
+        return Progress(transcript=None if contents is None else contents.begin(call.token, raw))
 
     async def hold(self, call: Call, plan: Plan) -> None:
         """Commit the hold: nothing is sent on before this returns. Raises StoreError."""
@@ -88,6 +115,13 @@ class Books:
         if progress.is_settled:
             return
         progress.is_settled = True
+        self._write(call, progress, status, http_status, error_code)
+        if progress.transcript is not None and self._contents is not None:
+            self._contents.keep(call.id, progress.transcript, status)
+
+    def _write(
+        self, call: Call, progress: Progress, status: Status, http_status: int, error_code: str | None
+    ) -> None:
         if progress.plan is None or progress.at is None:
             self.refuse(call, http_status=http_status, error_code=error_code)
             return
@@ -107,7 +141,10 @@ class Books:
             duration_ms=int((self._clock() - call.started) * 1000),
             upstream_request_id=progress.upstream_id,
         )
-        attempts = progress.attempts if len(progress.attempts) > 1 else ()
+        attempts = progress.attempts
+        if attempts and progress.has_begun:
+            # After failures, the route that did answer stands last.
+            attempts = [*attempts, Attempt(progress.at.route.name, error_code)]
         self._put(call, row, attempts, durable=not progress.plan.hold.is_local)
 
     def _usage_and_cost(
@@ -120,6 +157,8 @@ class Books:
         usage = progress.usage
         if usage is None and progress.meter is not None and progress.request is not None:
             usage = progress.meter.final_usage(input_estimate=input_estimate(progress.request))
+        if usage is None and progress.is_unheard and progress.request is not None:
+            usage = Usage(input_tokens=input_estimate(progress.request), basis=UsageBasis.ESTIMATED)
         if usage is None:
             usage = NO_USAGE
         if at.route.is_local:
@@ -130,7 +169,7 @@ class Books:
         if at.card is None:
             return usage, UNPRICED
         provider = at.provider
-        return usage, cost(
+        price = cost(
             at.card,
             usage,
             started_ms=call.started_ms,
@@ -140,8 +179,15 @@ class Books:
             ),
             ceiling_picousd=at.ceiling_picousd,
         )
+        if price.picousd is not None and price.picousd > _MOST_PICOUSD:
+            # No call costs nine million dollars: a provider's count is out of its mind.
+            most = min(at.ceiling_picousd or _MOST_PICOUSD, _MOST_PICOUSD)
+            price = Cost(most, CostBasis.UPPER_BOUND, at.card.id)
+        return usage, price
 
     def _put(self, call: Call, row: LedgerRow, attempts: Sequence[Attempt], *, durable: bool) -> None:
+        if call.ticket is not None:
+            call.ticket.settle(row.cost_picousd, (row.input_tokens or 0) + (row.output_tokens or 0))
         if call.token.id == PROBE_ID:
             return
         self._store.settle(row, attempts=attempts, durable=durable)

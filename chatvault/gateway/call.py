@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from chatvault.core.access import AccessToken
+from chatvault.core.accounts import Ticket
 
 
 class Ending(StrEnum):
@@ -30,6 +31,7 @@ class Call:
         "started",
         "started_ms",
         "task",
+        "ticket",
         "token",
         "via",
     )
@@ -60,6 +62,7 @@ class Call:
         self.is_stream = False
         self.is_over = False
         self.ending: Ending | None = None
+        self.ticket: Ticket | None = None
 
     def end(self, why: Ending) -> None:
         """End the request at once, at whatever it is waiting for; the first reason counts.
@@ -69,6 +72,10 @@ class Call:
         if self.ending is None and not self.is_over:
             self.ending = why
             self.task.cancel()
+
+    def client_left(self) -> None:
+        """End the request since its client has gone."""
+        self.end(Ending.CLIENT_LEFT)
 
 
 class RunningCalls:

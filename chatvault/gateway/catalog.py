@@ -18,6 +18,9 @@ _LOCAL_SECONDS = 60.0
 _REMOTE_SECONDS = 3600.0
 # A name nobody knows asks again, but not more often than this: a scanner must not become a load.
 _MISS_SECONDS = 5.0
+# A request waits for news no longer than this; a provider that is silent is left to the next round.
+_MISS_WAIT_SECONDS = 1.0
+_ASK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Catalog:
         self._locals = {name: provider.is_local for name, provider in providers.items()}
         self._lists: dict[str, tuple[ModelInfo, ...]] = {}
         self._asked_at: dict[str, float] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
         self._by_model: dict[str, list[str]] = {}
         self._resolved: dict[str, tuple[Route, ...]] = {}
         self.failures: dict[str, str] = {}
@@ -79,7 +83,7 @@ class Catalog:
     async def _resolve(self, name: str) -> tuple[Route, ...]:
         found = self._look_up(name)
         if isinstance(found, Unknown) and not found.rivals:
-            await self.refresh(older_than=_MISS_SECONDS)
+            await self.refresh(older_than=_MISS_SECONDS, wait_seconds=_MISS_WAIT_SECONDS)
             found = self._look_up(name)
         if isinstance(found, Unknown):
             raise _not_found(name, found)
@@ -117,25 +121,23 @@ class Catalog:
                 return info
         return None
 
-    async def refresh(self, *, older_than: float | None = None) -> None:
-        """Ask each provider for its list if that is `older_than` seconds old, or due by its kind."""
+    async def refresh(self, *, older_than: float | None = None, wait_seconds: float | None = None) -> None:
+        """Ask each provider for its list if that is `older_than` seconds old, or due by its kind.
+
+        Returns when all have answered, or after `wait_seconds`: who is still asked then goes on being asked.
+        """
         now = self._clock()
-        due = [
-            name
-            for name, provider in self.providers.items()
-            if name not in self._asked_at
-            or now - self._asked_at[name]
-            >= (
-                older_than
-                if older_than is not None
-                else _LOCAL_SECONDS
-                if provider.is_local
-                else _REMOTE_SECONDS
-            )
-        ]
-        for name in due:
-            self._asked_at[name] = now
-        await asyncio.gather(*(self._ask(name) for name in due))
+        for name, provider in self.providers.items():
+            due_after = older_than
+            if due_after is None:
+                due_after = _LOCAL_SECONDS if provider.is_local else _REMOTE_SECONDS
+            asked_at = self._asked_at.get(name)
+            if name not in self._asking and (asked_at is None or now - asked_at >= due_after):
+                self._asked_at[name] = now
+                task = asyncio.get_running_loop().create_task(self._ask(name), name=f"models of {name}")
+                self._asking[name] = task
+        if self._asking:
+            await asyncio.wait(self._asking.values(), timeout=wait_seconds)
 
     async def keep_fresh(self) -> None:
         """Refresh the lists for as long as the daemon runs."""
@@ -145,13 +147,19 @@ class Catalog:
 
     async def _ask(self, name: str) -> None:
         try:
-            models = await self.providers[name].models()
+            async with asyncio.timeout(_ASK_SECONDS):
+                models = await self.providers[name].models()
+        except TimeoutError:
+            self.failures[name] = f"no answer within {_ASK_SECONDS:g} s"
+            return
         except ProviderError as exc:
             # The last list stays: a provider that is down for a minute has not lost its models.
             if self.failures.get(name) != exc.message:
                 _log.warning("%s: its models can't be listed: %s", name, exc.message)
             self.failures[name] = exc.message
             return
+        finally:
+            self._asking.pop(name, None)
         self.failures.pop(name, None)
         if self._lists.get(name) == models:
             return

@@ -9,6 +9,7 @@ from chatvault.core.ledger import Hold
 from chatvault.core.model_limits import limits
 from chatvault.core.pricing import RateCard, ceiling
 from chatvault.core.routing import Route
+from chatvault.core.value import quickly_made
 from chatvault.errors import RequestError
 from chatvault.gateway.call import Call
 from chatvault.gateway.price_list import PriceList
@@ -18,16 +19,25 @@ from chatvault.providers.base import Provider
 _UNKNOWN_MODELS_OUTPUT = 131_072
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class PricedRoute:
-    """A route, its provider, and its price: `card` is None at home, and where nobody knows the price."""
+    """A route, its provider, and its price: `card` is None at home, and where nobody knows the price.
+
+    The ceiling is that of `input_tokens` and `output_tokens`, the most it can take. `cut_tokens` is the
+    `max_tokens` to be sent where the budget has no room for the model's own.
+    """
 
     route: Route
     provider: Provider
     card: RateCard | None
     ceiling_picousd: int | None
+    input_tokens: int = 0
+    output_tokens: int | None = None
+    cut_tokens: int | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The routes in the order they are tried, and the hold for all of them."""
@@ -53,7 +63,7 @@ class Planner:
                 param="messages",
             )
         priced = tuple([self._priced(route, request, call.started_ms) for route in able])
-        return Plan(priced, _hold(call, request, priced))
+        return Plan(priced, hold_of(call, request, priced))
 
     def _priced(self, route: Route, request: ChatRequest, now_ms: int) -> PricedRoute:
         provider = self._providers[route.provider]
@@ -66,17 +76,31 @@ class Planner:
         if output is None:
             known = limits(provider.kind, route.model)
             output = (known.max_output_tokens if known is not None else None) or _UNKNOWN_MODELS_OUTPUT
+        bound = input_bound(request)
         most = ceiling(
             card,
-            input_tokens=input_bound(request),
+            input_tokens=bound,
             output_tokens=output,
             started_ms=now_ms,
             longest_cache=_longest_cache(request),
         )
-        return PricedRoute(route, provider, card, most)
+        return PricedRoute(route, provider, card, most, bound, output)
 
 
-def _hold(call: Call, request: ChatRequest, routes: tuple[PricedRoute, ...]) -> Hold:
+def ceiling_with(priced: PricedRoute, request: ChatRequest, output_tokens: int, started_ms: int) -> int:
+    """Return the most that a priced route can cost with another limit of its output, in picodollars."""
+    assert priced.card is not None
+    return ceiling(
+        priced.card,
+        input_tokens=priced.input_tokens,
+        output_tokens=output_tokens,
+        started_ms=started_ms,
+        longest_cache=_longest_cache(request),
+    )
+
+
+def hold_of(call: Call, request: ChatRequest, routes: Sequence[PricedRoute]) -> Hold:
+    """Return the hold that covers the dearest of `routes`."""
     dearest = routes[0]
     most: int | None = 0
     for priced in routes:

@@ -1,6 +1,7 @@
 """One request's way, down to a provider and back up, once: this file alone knows the order.
 
-    parse → routes → plan (price, ceiling) → place → hold, committed → provider → answer → settlement
+    rate → parse → routes → plan (price, ceiling) → budget → place → hold, committed → provider → answer
+    → settlement
 
 Whatever happens on the way, a request of a valid access token is settled exactly once, and that is never
 awaited: a client that leaves cancels the task, and its row goes to the writer without a pause in between.
@@ -8,11 +9,12 @@ awaited: a client that leaves cancels the task, and its row goes to the writer w
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chatvault.core.ledger import Attempt, Status
 from chatvault.core.metering import Meter
-from chatvault.errors import ProviderBroke, ProviderError, ProviderTimeout, RequestError, StoreError
+from chatvault.errors import ProviderError, RequestError, StoreError
+from chatvault.gateway.admission import Admission
 from chatvault.gateway.answers import Headers, Send, as_request_error, error_body, send_error, send_json
 from chatvault.gateway.books import Books, Progress
 from chatvault.gateway.call import Call, Ending
@@ -23,6 +25,7 @@ from chatvault.gateway.places import Places
 from chatvault.gateway.planning import Planner, PricedRoute
 from chatvault.gateway.request_log import log_provider_error
 from chatvault.gateway.sse_answer import SSE_DONE, SseAnswer
+from chatvault.gateway.text_length import text_length
 from chatvault.providers.base import Completion, Stream
 
 _ENDINGS = {
@@ -53,6 +56,7 @@ class Relay:
         *,
         catalog: Catalog,
         planner: Planner,
+        admission: Admission,
         books: Books,
         places: Mapping[str, Places],
         heartbeat: Heartbeat,
@@ -60,6 +64,7 @@ class Relay:
     ) -> None:
         self._catalog = catalog
         self._planner = planner
+        self._admission = admission
         self._books = books
         self._places = places
         self._heartbeat = heartbeat
@@ -67,17 +72,23 @@ class Relay:
 
     async def serve(self, call: Call, raw: bytes, send: Send, headers: Headers) -> None:
         """Answer one chat request, whole or streamed, and settle it."""
-        progress = Progress()
+        progress = self._books.open(call, raw)
         answer: SseAnswer | None = None
         try:
+            denied = self._admission.enter(call)
             parsed = parse(raw)
             request = progress.request = parsed.request
             call.model_name = request.model
             call.is_stream = request.stream
+            if denied is not None:
+                raise denied
             if parsed.dropped:
                 headers.append((b"x-chatvault-dropped", ", ".join(parsed.dropped).encode("ascii")))
             routes = await self._catalog.routes(request.model, call.token)
-            progress.plan = self._planner.plan(call, request, routes)
+            plan = self._planner.plan(call, request, routes)
+            progress.plan = self._admission.hold(call, request, plan)
+            headers += self._admission.headers(call)
+            progress.is_told = True
             if request.stream:
                 answer = SseAnswer(send, headers)
                 self._heartbeat.watch(answer)
@@ -95,7 +106,14 @@ class Relay:
             self._settle_cut(call, progress, ending, answer)
             if ending is not Ending.CLIENT_LEFT:
                 await self._say_ending(ending, answer, send, headers)
+        except BaseException:
+            # A defect of ours, told in the log by whoever calls: the request is settled all the same.
+            await self._fail(call, progress, _defect(), answer, send, headers)
+            raise
         finally:
+            if call.ticket is not None:
+                # Settled long ago, but for a defect: then it counts as all that it could cost.
+                call.ticket.settle(None, 0)
             if answer is not None:
                 self._heartbeat.forget(answer)
 
@@ -107,10 +125,12 @@ class Relay:
         progress.usage = completion.usage
         if completion.usage is None:
             progress.meter = Meter()
-            progress.meter.output_chars = len(completion.body)
+            progress.meter.output_chars = text_length(completion.body)
         progress.upstream_request_id = completion.upstream_request_id
         call.is_over = True
-        headers.append((b"x-chatvault-route", progress.at.route.name.encode()))
+        headers += _route_headers(progress.at)
+        if progress.transcript is not None:
+            progress.transcript.heard(completion.body)
         self._books.settle(call, progress, status=Status.OK, http_status=200)
         await send_json(send, 200, completion.body, headers)
 
@@ -122,14 +142,19 @@ class Relay:
         try:
             progress.ttft_ms = int((self._clock() - call.started) * 1000)
             if not answer.has_started:
-                headers.append((b"x-chatvault-route", progress.at.route.name.encode()))
+                headers += _route_headers(progress.at)
             events = begun.first
+            transcript = progress.transcript
             while events and not events.endswith(SSE_DONE):
+                if transcript is not None:
+                    transcript.heard(events)
                 await answer.write(events)
                 events = await stream.read()
             call.is_over = True
             places.leave()
             has_place = False
+            if transcript is not None:
+                transcript.heard(events)
             # Before the last event goes out: a client that has seen the end finds its row.
             self._books.settle(call, progress, status=Status.OK, http_status=200)
             await answer.end(events)
@@ -170,9 +195,13 @@ class Relay:
     async def _ask(self, progress: Progress, priced: PricedRoute) -> Begun:
         request = progress.request
         assert request is not None
+        if priced.cut_tokens is not None:
+            request = replace(request, max_tokens=priced.cut_tokens)
         progress.was_sent = True
         if not request.stream:
-            return Begun(await priced.provider.complete(request, priced.route.model), None, b"")
+            completion = await priced.provider.complete(request, priced.route.model)
+            progress.has_begun = True
+            return Begun(completion, None, b"")
         stream = await priced.provider.stream(request, priced.route.model)
         try:
             progress.meter = stream.meter
@@ -203,14 +232,16 @@ class Relay:
     ) -> None:
         error = as_request_error(exc)
         has_started = answer is not None and answer.has_started
-        status = Status.ERROR if isinstance(exc, ProviderError) else Status.REFUSED
-        if isinstance(exc, ProviderTimeout | ProviderBroke):
-            # The provider had the request, and may bill what it has read and written of it.
-            progress.meter = progress.meter or Meter()
+        is_refusal = not isinstance(exc, ProviderError) and error.status != 500
+        status = Status.REFUSED if is_refusal else Status.ERROR
+        if progress.was_sent and _may_be_billed(exc):
+            progress.expect_bill()
         elif not progress.has_begun:
             progress.meter = None
         if isinstance(exc, ProviderError) and progress.has_begun and progress.at is not None:
             log_provider_error(exc, request_id=call.id, route=progress.at.route.name)
+        if progress.transcript is not None:
+            progress.transcript.heard(error_body(error))
         self._books.settle(
             call,
             progress,
@@ -220,13 +251,15 @@ class Relay:
         )
         if answer is not None and answer.has_started:
             await answer.end(b"data: " + error_body(error) + b"\n\n")
-        else:
-            await send_error(send, error, headers)
+            return
+        if not progress.is_told:
+            headers += self._admission.headers(call)
+        await send_error(send, error, headers)
 
     def _settle_cut(self, call: Call, progress: Progress, ending: Ending, answer: SseAnswer | None) -> None:
         error = _ENDINGS[ending]
-        if progress.was_sent and progress.meter is None:
-            progress.meter = Meter()
+        if progress.was_sent:
+            progress.expect_bill()
         has_started = answer is not None and answer.has_started
         is_client = ending is Ending.CLIENT_LEFT
         self._books.settle(
@@ -245,3 +278,23 @@ class Relay:
             await answer.end(b"data: " + error_body(error) + b"\n\n")
         else:
             await send_error(send, error, headers)
+
+
+def _may_be_billed(exc: RequestError | ProviderError | StoreError) -> bool:
+    """Whether the provider had the request and did not refuse it; a defect of ours tells nothing of that."""
+    if isinstance(exc, ProviderError):
+        return exc.may_be_billed and (exc.upstream_status or 200) < 300
+    return isinstance(exc, RequestError) and exc.status == 500
+
+
+def _defect() -> RequestError:
+    return RequestError(
+        "The gateway made a mistake: its log tells more.", status=500, type="api_error", code="internal_error"
+    )
+
+
+def _route_headers(at: PricedRoute) -> Headers:
+    headers = [(b"x-chatvault-route", at.route.name.encode())]
+    if at.cut_tokens is not None:
+        headers.append((b"x-chatvault-max-tokens", b"%d" % at.cut_tokens))
+    return headers

@@ -18,49 +18,66 @@ _logins = logging.getLogger("chatvault.logins")
 _COST_MARKS = {CostBasis.EXACT: "$", CostBasis.UPPER_BOUND: "≤$", CostBasis.ESTIMATED: "~$"}
 
 
+class RequestRecord(logging.LogRecord):
+    """One settled request. Its message and its `fields` are made when a format asks for them.
+
+    It never changes, so that a handler may write it later.
+    """
+
+    def __init__(self, row: LedgerRow, token_name: str) -> None:
+        # All that is the same for every request, copied: LogRecord's own making of it takes 5 µs.
+        self.__dict__.update(_SAME_FOR_ALL)
+        self.created = row.finished_at / 1000
+        self._row = row
+        self._token_name = token_name
+
+    def getMessage(self) -> str:
+        """Return the request as a line for people."""
+        return _request_text(self._row, self._token_name)
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """The facts for programs."""
+        row = self._row
+        return {
+            "event": "request",
+            "request_id": row.id,
+            "token": self._token_name,
+            "token_id": row.token_id,
+            "user": row.user_id,
+            "client_ip": row.client_ip,
+            "via": row.via,
+            "client": row.client,
+            "endpoint": row.endpoint,
+            "model": row.model_name,
+            "provider": row.provider,
+            "upstream_model": row.upstream_model,
+            "stream": row.stream,
+            "outcome": str(row.status),
+            "status": row.http_status,
+            "error_code": row.error_code,
+            "input_tokens": row.input_tokens,
+            "cached_tokens": row.cached_tokens,
+            "cache_write_tokens": row.cache_write_tokens,
+            "output_tokens": row.output_tokens,
+            "reasoning_tokens": row.reasoning_tokens,
+            "ttft_ms": row.ttft_ms,
+            "duration_ms": row.duration_ms,
+            "cost_picousd": row.cost_picousd,
+            "cost_basis": str(row.cost_basis),
+        }
+
+
+_SAME_FOR_ALL = logging.makeLogRecord(
+    {"name": _requests.name, "levelno": logging.INFO, "levelname": "INFO"}
+).__dict__
+
+
 def log_request(row: LedgerRow, *, token_name: str) -> None:
     """Log one settled request: who, which model, how it ended, tokens, times, cost."""
-    if not _requests.isEnabledFor(logging.INFO):
-        return
-    fields: dict[str, object] = {
-        "event": "request",
-        "request_id": row.id,
-        "token": token_name,
-        "token_id": row.token_id,
-        "user": row.user_id,
-        "client_ip": row.client_ip,
-        "via": row.via,
-        "client": row.client,
-        "endpoint": row.endpoint,
-        "model": row.model_name,
-        "provider": row.provider,
-        "upstream_model": row.upstream_model,
-        "stream": row.stream,
-        "outcome": str(row.status),
-        "status": row.http_status,
-        "error_code": row.error_code,
-        "input_tokens": row.input_tokens,
-        "cached_tokens": row.cached_tokens,
-        "cache_write_tokens": row.cache_write_tokens,
-        "output_tokens": row.output_tokens,
-        "reasoning_tokens": row.reasoning_tokens,
-        "ttft_ms": row.ttft_ms,
-        "duration_ms": row.duration_ms,
-        "cost_picousd": row.cost_picousd,
-        "cost_basis": str(row.cost_basis),
-    }
-    # Logger.info would look at the stack and at the extras' names first: half as long again as all the rest.
-    _requests.handle(
-        logging.makeLogRecord(
-            {
-                "name": _requests.name,
-                "levelno": logging.INFO,
-                "levelname": "INFO",
-                "msg": _request_text(row, token_name),
-                "fields": fields,
-            }
-        )
-    )
+    if _requests.isEnabledFor(logging.INFO):
+        # Logger.info would look at the stack and at the extras' names first, for as long as all the rest.
+        _requests.callHandlers(RequestRecord(row, token_name))
 
 
 def log_provider_error(error: ProviderError, *, request_id: str, route: str) -> None:

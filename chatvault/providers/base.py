@@ -11,6 +11,7 @@ from chatvault.core.metering import Meter
 from chatvault.core.secret import Secret
 from chatvault.core.setting import setting
 from chatvault.core.usage import Usage
+from chatvault.core.value import quickly_made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class ModelInfo:
     size_bytes: int | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A whole answer: `body` is OpenAI's `chat.completion` object as JSON, ready for the client."""
@@ -124,7 +126,7 @@ class Provider(Protocol):
     is_local: bool
 
     async def models(self) -> tuple[ModelInfo, ...]:
-        """Ask which models there are. Raises ProviderError; never called on a request's way."""
+        """Ask which models there are. Raises ProviderError; no request waits long for it."""
         ...
 
     def output_limit(self, request: ChatRequest, model: str) -> int | None:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from chatvault.core.chat import ChatRequest
 from chatvault.core.setting import setting
+from chatvault.core.text import counted
 from chatvault.errors import (
     ProviderError,
     ProviderRefused,
@@ -132,7 +133,7 @@ class Ollama:
             return Finding("fail", explained.message, explained.hint)
         except TimeoutError:
             return Finding("fail", f"no answer within {_COLD_CALL_SECONDS:g} s", _START_HINT)
-        detail = f"Ollama {version}, {len(names)} models"
+        detail = f"Ollama {version}, {counted(len(names), 'model')}"
         if not names:
             return Finding("warn", detail, "ollama pull llama3.2:3b")
         url = self._settings.base_url

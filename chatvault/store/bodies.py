@@ -11,9 +11,7 @@ import msgspec
 
 from chatvault.core.chain import Json, canonical
 from chatvault.core.ledger import Attempt, LedgerRow, Status
-
-SETTLED = "request.settled"
-REFUSED = "request.refused"
+from chatvault.store.entries import REFUSED, SETTLED
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 

@@ -23,7 +23,7 @@ def open_database(path: Path, *, now_ms: Callable[[], int]) -> sqlite3.Connectio
     """
     try:
         _make_file(path)
-        version = inspect(path)
+        found = version = inspect(path)
         connection = for_writing(path)
     except OSError as error:
         raise StoreError(f"{path} can't be opened: {error.strerror}", hint="chatvault doctor") from error
@@ -35,7 +35,7 @@ def open_database(path: Path, *, now_ms: Callable[[], int]) -> sqlite3.Connectio
                 # Peewee is imported where a step is due: it takes longer than opening the database does.
                 from chatvault.store.migrate import migrate
 
-                if version:
+                if found:
                     _back_up(connection, path, version, now_ms())
                 migrate(connection, migration)
                 version = migration.number

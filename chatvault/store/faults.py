@@ -1,6 +1,8 @@
 """What SQLite's errors mean here: which ones pass by themselves, and which are the fault of a single row."""
 
+import errno
 import sqlite3
+from pathlib import Path
 
 from chatvault.errors import DatabaseDamaged, StorageFull, StoreError
 
@@ -32,11 +34,16 @@ def sqlite_cause(error: BaseException) -> sqlite3.Error | None:
     return cause
 
 
+def storage_full() -> StorageFull:
+    """Return the error of a disk without room."""
+    return StorageFull("the disk that holds the database is full", hint="free some space on it")
+
+
 def store_error(error: BaseException) -> StoreError:
     """Say in our own words what SQLite's `error` means, or peewee's about it."""
     code = _code(sqlite_cause(error) or error)
     if code == sqlite3.SQLITE_FULL:
-        return StorageFull("the disk that holds the database is full", hint="free some space on it")
+        return storage_full()
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(
             "the database is locked by another program", hint="close the program that has it open"
@@ -49,3 +56,12 @@ def store_error(error: BaseException) -> StoreError:
 def _code(error: BaseException) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
     return code & _PRIMARY_CODE if isinstance(code, int) else None
+
+
+def os_error(error: OSError, path: Path) -> StoreError:
+    """Say what an error of the system's about the file at `path` means."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(f"there is no room left to write {path}", hint="free some space on its disk")
+    return StoreError(
+        f"{path} can't be used: {error.strerror or error}", hint="see its owner and permissions"
+    )

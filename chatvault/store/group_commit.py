@@ -13,10 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from chatvault.core.ledger import Status
 from chatvault.errors import StoreError
 from chatvault.store import faults
+from chatvault.store.checkpoints import Sealer
+from chatvault.store.entries import Head, read_head
 from chatvault.store.group import Group
-from chatvault.store.transaction import Head, Transaction, read_head
+from chatvault.store.reserve import Reserve
+from chatvault.store.transaction import Transaction
 from chatvault.store.waiting import (
     Change,
     Groupable,
@@ -32,6 +36,10 @@ from chatvault.store.waiting import (
 _MOST_IN_A_GROUP = 1024
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 5.0
+# Retries are then 1.6 s apart: on a full disk there is nothing to hurry for.
+_FAILURES_WHEN_SHORT = 5
+_COMPANY_SECONDS = 0.005
+_UNAWAITED = (Settlement, NewCard)
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +49,17 @@ Item = Groupable | Change[object] | Stop
 class GroupCommit:
     """Own the writing connection, and the one thread that uses it."""
 
-    def __init__(self, connection: sqlite3.Connection, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        now_ms: Callable[[], int],
+        *,
+        sealer: Sealer | None = None,
+        reserve: Reserve | None = None,
+    ) -> None:
         self._connection = connection
+        self._sealer = sealer
+        self._reserve = reserve
         self._now_ms = now_ms
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._kept: list[Groupable] = []
@@ -54,7 +71,7 @@ class GroupCommit:
         self._group = Group()
         self._has_ended = False
         self.problem: str | None = None
-        self.is_full = False
+        self.is_full = reserve is not None and not reserve.fill()
         self.defects = 0
         self.head: Head = read_head(connection)
         self._thread = threading.Thread(target=self._run, name="chatvault-writer", daemon=True)
@@ -105,13 +122,16 @@ class GroupCommit:
                         len(self._kept),
                     )
                     break
-        except BaseException:
+        except BaseException as error:
             # A defect of ours. The thread must not vanish while requests wait for it.
-            _log.critical("the database writer failed", exc_info=True)
-            self.problem = "the database writer failed: see the log"
+            self._fail(error)
         finally:
             self._has_ended = True
             self._turn_all_away()
+
+    def _fail(self, error: BaseException) -> None:
+        _log.critical("the database writer failed", exc_info=error)
+        self.problem = "the database writer failed: see the log"
 
     def _gather(self) -> list[Item]:
         items: list[Item] = [*self._kept]
@@ -120,16 +140,30 @@ class GroupCommit:
         try:
             if self._stop is None or timeout is not None:
                 items.append(self._queue.get(timeout=timeout))
+            if items:
+                self._await_company(items)
             while len(items) < _MOST_IN_A_GROUP:
                 items.append(self._queue.get_nowait())
         except queue.Empty:
             pass
         return items
 
+    def _await_company(self, items: list[Item]) -> None:
+        """Hold back what nobody waits for a moment: the next hold takes it along in its own commit.
+
+        Written at once, a settlement's commit would stand in the way of the hold that follows it.
+        """
+        deadline = time.monotonic() + _COMPANY_SECONDS
+        while len(items) < _MOST_IN_A_GROUP and isinstance(items[-1], _UNAWAITED):
+            items.append(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
+
     def _retry_seconds(self) -> float:
         return min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * float(1 << min(self._failures, 10)))
 
     def _serve(self, items: Sequence[Item]) -> None:
+        is_short = self._reserve is not None and not self._reserve.fill()
+        if is_short:
+            items = self._what_uses_the_reserve(items)
         group: list[Groupable] = []
         for item in items:
             if isinstance(item, Change):
@@ -142,6 +176,28 @@ class GroupCommit:
             else:
                 group.append(item)
         self._commit(group)
+        if is_short and self._kept:
+            self._failures = max(self._failures, _FAILURES_WHEN_SHORT)
+
+    def _what_uses_the_reserve(self, items: Sequence[Item]) -> list[Item]:
+        """Return what may still be written on a full disk: settlements of requests that were let in.
+
+        Refusals wait in memory until there is room: a client that keeps asking must not use it up.
+        """
+        chosen: list[Item] = []
+        for item in items:
+            if isinstance(item, Stop | NewCard):
+                chosen.append(item)
+            elif isinstance(item, Settlement):
+                is_refusal = item.row.status is Status.REFUSED
+                (self._kept if is_refusal else chosen).append(item)
+            elif isinstance(item, Change):
+                self._unwritten -= 1
+                item.fail(faults.storage_full())
+            else:
+                self._unwritten -= 1
+                tell([item], faults.storage_full)
+        return chosen
 
     def _commit(self, items: Sequence[Groupable]) -> None:
         if not items:
@@ -196,9 +252,12 @@ class GroupCommit:
         return Transaction(self._connection, self._now_ms())
 
     def _end(self, tx: Transaction) -> None:
+        if self._sealer is not None:
+            self._sealer.before_commit(tx)
         tx.finish()
         self._connection.execute("COMMIT")
         self.head = tx.head
+        tx.committed()
 
     def _roll_back(self) -> None:
         # SQLite rolls back by itself after some errors.
@@ -207,8 +266,8 @@ class GroupCommit:
 
     def _is_well(self) -> None:
         self._failures = 0
-        self.problem = None
-        self.is_full = False
+        self.is_full = self._reserve is not None and self._reserve.is_spent
+        self.problem = faults.storage_full().message if self.is_full else None
 
     def _told(self, error: BaseException) -> BaseException:
         cause = faults.sqlite_cause(error)
@@ -219,6 +278,10 @@ class GroupCommit:
 
     def _note(self, error: BaseException) -> None:
         self.is_full = faults.is_full(error)
+        if self.is_full and self._reserve is not None and not self._reserve.is_spent:
+            _log.error("the disk is full: nothing new is taken on, what runs is settled into the reserve")
+            self._reserve.release()
+            self._failures = 0
         self.problem = faults.store_error(error).message
 
     def _postpone(self, items: Sequence[Groupable], error: sqlite3.Error) -> None:

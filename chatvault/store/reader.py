@@ -5,38 +5,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from chatvault.core.access import AccessToken
 from chatvault.core.ledger import Hold, LedgerRow
 from chatvault.errors import DatabaseTooNew, StoreError
-from chatvault.store import bodies, faults
+from chatvault.store import faults
 from chatvault.store.connections import read_only
+from chatvault.store.entries import AUDIT_COLUMNS, REFUSED, SETTLED, Entry, Head, read_base, read_head
 from chatvault.store.migrations import MIGRATIONS
 from chatvault.store.rows import HOLD_COLUMNS, LEDGER_COLUMNS, Cell, hold_of, ledger_row
-from chatvault.store.transaction import AUDIT_COLUMNS, Head, read_head
 
 if TYPE_CHECKING:
     from chatvault.store.models import Borrowed
     from chatvault.store.users import User
 
+__all__ = ["Entry", "Reader"]
+
 _LEDGER = f"SELECT {','.join(LEDGER_COLUMNS)} FROM ledger"
 _AUDIT = f"SELECT {','.join(AUDIT_COLUMNS)} FROM audit"
-_OF_REQUESTS = f"kind IN ('{bodies.SETTLED}', '{bodies.REFUSED}')"
+_OF_REQUESTS = f"kind IN ('{SETTLED}', '{REFUSED}')"
 _NEAR_ENTRIES = 10_000
 _CLOCK_SLACK_MS = 5_000
-
-
-class Entry(NamedTuple):
-    """One entry of the audit chain; `body` is the canonical JSON as it was hashed."""
-
-    seq: int
-    ts_ms: int
-    kind: str
-    request_id: str | None
-    token_id: str | None
-    body: str
-    hash: bytes
 
 
 class Reader:
@@ -152,6 +142,10 @@ class Reader:
     def head(self) -> Head:
         """Return the last entry of the audit chain."""
         return read_head(self.connection)
+
+    def base(self) -> Head:
+        """Return the last entry that was pruned: the chain begins after it."""
+        return read_base(self.connection)
 
     def _first_entry_at(self, at_ms: int) -> int:
         low, high = 1, self.head().seq + 1

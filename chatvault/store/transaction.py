@@ -1,38 +1,24 @@
 """One transaction of the writer: the only place where rows are written, and linked into the audit chain."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from chatvault.core.chain import GENESIS, Json, canonical, entry_hash
+from chatvault.core.chain import Json, canonical, entry_hash
 from chatvault.core.ledger import Attempt, LedgerRow
 from chatvault.store import bodies, daily_sums
 from chatvault.store.bulk_insert import BulkInsert
+from chatvault.store.entries import AUDIT_COLUMNS, Head, read_head
 from chatvault.store.rows import HOLD_COLUMNS, LEDGER_COLUMNS, Cell, Cells, ledger_values
 
 if TYPE_CHECKING:
     from chatvault.store.models import Borrowed
 
-AUDIT_COLUMNS = ("seq", "ts_ms", "kind", "request_id", "token_id", "body", "hash")
-
 _INSERT_LEDGER = BulkInsert("ledger", LEDGER_COLUMNS)
 _INSERT_HOLD = BulkInsert("hold", HOLD_COLUMNS)
 _INSERT_AUDIT = BulkInsert("audit", AUDIT_COLUMNS)
 _DELETE_HOLDS = "DELETE FROM hold WHERE id IN (SELECT value FROM json_each(?))"
-
-
-class Head(NamedTuple):
-    """The last entry of the audit chain."""
-
-    seq: int
-    hash: bytes
-
-
-def read_head(connection: sqlite3.Connection) -> Head:
-    """Return the chain's last entry as this connection sees it."""
-    row = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
-    return Head(*row) if row else Head(0, GENESIS)
 
 
 class Transaction:
@@ -47,6 +33,7 @@ class Transaction:
         self.now_ms = now_ms
         self.head = read_head(connection)
         self._entries: list[Cells] = []
+        self._callbacks: list[Callable[[], None]] = []
 
     @cached_property
     def database(self) -> "Borrowed":
@@ -104,6 +91,15 @@ class Transaction:
         """Write the gathered audit entries; to be called right before the commit."""
         _INSERT_AUDIT.run(self.connection, self._entries)
         self._entries = []
+
+    def when_committed(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, in the writer's thread, once all this is committed."""
+        self._callbacks.append(callback)
+
+    def committed(self) -> None:
+        """Call what waits for the commit; to be called right after it."""
+        for callback in self._callbacks:
+            callback()
 
     def _link(self, kind: str, body: bytes, request_id: str | None, token_id: str | None) -> None:
         seq = self.head.seq + 1

@@ -3,6 +3,7 @@
 # mypy: allow-untyped-calls
 # Peewee has no types of its own.
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chatvault.errors import UsageError
@@ -38,22 +39,14 @@ def ensure(tx: Transaction, name: str) -> None:
         tx.append("user.added", {"user": name})
 
 
-def set_limits(
-    tx: Transaction,
-    name: str,
-    *,
-    budget: str | None,
-    requests_per_minute: int | None,
-    tokens_per_minute: int | None,
-    concurrency: int | None,
-) -> None:
-    """Replace the limits of the user `name`, making the user if need be."""
+def set_limits(tx: Transaction, name: str, changes: Mapping[str, str | int | None]) -> User:
+    """Change limits of the user `name`, making the user if need be, and return the user as it is then.
+
+    `changes` are fields of `User`; None takes a limit away.
+    """
     ensure(tx, name)
-    limits = {
-        "budget": budget,
-        "requests_per_minute": requests_per_minute,
-        "tokens_per_minute": tokens_per_minute,
-        "concurrency": concurrency,
-    }
-    UserModel.update(**limits).where(UserModel.name == name).execute(tx.database)
-    tx.append("user.changed", {"user": name, **limits})
+    if changes:
+        UserModel.update(**changes).where(UserModel.name == name).execute(tx.database)
+        tx.append("user.changed", {"user": name, **changes})
+    (row,) = UserModel.select().where(UserModel.name == name).dicts().execute(tx.database)
+    return User(**row)

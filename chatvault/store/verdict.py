@@ -6,6 +6,20 @@ _MOST_KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What checkpoints kept elsewhere say.
+
+    `lost_to_restore` are those that speak of entries which a restored backup took away; `restored_at` is the
+    number of the entry that says so.
+    """
+
+    read: int
+    matched: int
+    lost_to_restore: tuple[int, ...] = ()
+    restored_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is not as it must be.
 
@@ -14,6 +28,11 @@ class Problem:
     `body` (not the JSON it should be), `columns` (request_id or token_id differ from the body),
     `row` (a ledger row differs from its entry), `missing_row`, `missing_entry`, `twice` (two entries settle
     one request), `rate_card` (a card isn't what its id says, or a row names one that nobody kept),
+    `checkpoint` (not the one in the chain, or unreadable), `signature` (of a checkpoint: wrong),
+    `unknown_signer` (a checkpoint signed by a key that isn't ours), `rewritten` (a signed checkpoint says
+    that another entry stood here), `cut_off` (a checkpoint kept elsewhere speaks of entries that are gone),
+    `unsealed` (thousands of entries from this one on without a checkpoint), `pruned` (the beginning was cut
+    off without saying so, or the rows left of it were changed),
     `sums` (the daily sums aren't those of the ledger), `trigger` (a guard against changes is gone),
     `database` (unreadable from here on).
     """
@@ -25,13 +44,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check found. `head` is the last entry's hash in hex; `problems` are the first thousand."""
+    """What a check found. `head` is the last entry's hash in hex; `problems` are the first
+    thousand; `comparison` says how checkpoints kept elsewhere fared."""
 
     ok: bool
     entries: int
     head: str
     first_bad: int | None
     problems: tuple[Problem, ...]
+    comparison: Comparison | None = None
 
 
 @dataclass(slots=True)

@@ -1,27 +1,35 @@
 """The check of the audit chain, read as a stream from one snapshot.
 
-It tells corruption, edits and lost entries. Whoever can write the file can also write a whole new chain: that
-shows only against a head that was kept elsewhere.
+It tells corruption, edits and lost entries. Whoever can write the file can also write a whole new chain, but
+not the signatures of its checkpoints; a chain cut off before its last checkpoints, and written anew from
+there, shows only against checkpoints that were kept elsewhere.
 """
 
 import hashlib
 import sqlite3
 import struct
+from collections.abc import Iterable
+from functools import cache
 
 import msgspec
 
-from chatvault.core.chain import DOMAIN, GENESIS
-from chatvault.store import bodies
+from chatvault.core.chain import DOMAIN
+from chatvault.core.checkpoint import Checkpoint
+from chatvault.store.checkpoints import KIND
+from chatvault.store.entries import REFUSED, SETTLED, Head
 from chatvault.store.migrations import MIGRATIONS
+from chatvault.store.pruned_rows import check_base
 from chatvault.store.reader import Reader
-from chatvault.store.verdict import Findings, Verdict
+from chatvault.store.signing import TrustedKeys
+from chatvault.store.verdict import Comparison, Findings, Verdict
+from chatvault.store.verify_checkpoints import CheckpointCheck, compare
 from chatvault.store.verify_rows import ENTRIES_WITH_ROWS, RowCheck
 
 _ENTRIES = """SELECT seq, ts_ms, kind, request_id, token_id, CAST(body AS BLOB), hash
-    FROM audit ORDER BY seq"""
+    FROM audit WHERE seq > ? ORDER BY seq"""
 _TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
 
-_REQUESTS = (bodies.SETTLED, bodies.REFUSED)
+_REQUESTS = (SETTLED, REFUSED)
 
 
 class _Ids(msgspec.Struct, gc=False):
@@ -33,38 +41,59 @@ class _Ids(msgspec.Struct, gc=False):
 _ids_of = msgspec.json.Decoder(_Ids).decode
 
 
-def verify(reader: Reader, *, full: bool) -> Verdict:
-    """Check the chain: hashes, numbers without a gap, the ids beside the bodies, the triggers that guard it.
+def verify(
+    reader: Reader,
+    *,
+    full: bool,
+    keys: TrustedKeys | None = None,
+    against: Iterable[Checkpoint] | None = None,
+) -> Verdict:
+    """Check the chain: hashes, numbers without a gap, the ids beside the bodies, the triggers that guard it,
+    and its checkpoints, with `keys` their signatures too.
 
     `full` also compares each ledger row with its entry, both ways, the rate cards with their ids, and the
-    daily sums with the ledger.
+    daily sums with the ledger. `against` are checkpoints that were kept elsewhere.
     """
-    check = _Check()
+    findings = Findings()
+    check: _Check | None = None
+    comparison: Comparison | None = None
     try:
         with reader.snapshot():
-            _check_triggers(reader, check.findings)
-            if full:
-                rows = RowCheck(reader, check.findings)
-                check.run(reader.select(ENTRIES_WITH_ROWS), rows)
+            base = reader.base()
+            check = _Check(findings, base)
+            _check_triggers(reader, findings)
+            checkpoints = CheckpointCheck(reader, findings, keys=keys, base=base)
+            rows = RowCheck(reader, findings, base) if full else None
+            entries = reader.select(ENTRIES_WITH_ROWS if full else _ENTRIES, (base.seq,))
+            check.run(entries, rows, checkpoints)
+            check_base(reader, findings)
+            checkpoints.finish(check.seq)
+            if rows is not None:
                 rows.finish()
-            else:
-                check.run(reader.select(_ENTRIES), None)
+            if against is not None:
+                comparison = compare(reader, against, keys or TrustedKeys(), findings)
     except sqlite3.DatabaseError:
-        check.findings.add("database", seq=check.seq + 1)
-    found = check.findings
-    return Verdict(not found.count, check.entries, check.head.hex(), found.first_bad, tuple(found.kept))
+        findings.add("database", seq=check.seq + 1 if check is not None else 1)
+    entries_read, head = (check.entries, check.head) if check is not None else (0, b"")
+    return Verdict(
+        not findings.count,
+        entries_read,
+        head.hex(),
+        findings.first_bad,
+        tuple(findings.kept),
+        comparison=comparison,
+    )
 
 
 class _Check:
     """The walk along the chain, and where it stands."""
 
-    def __init__(self) -> None:
-        self.findings = Findings()
+    def __init__(self, findings: Findings, base: Head) -> None:
+        self.findings = findings
         self.entries = 0
-        self.seq = 0
-        self.head = GENESIS
+        self.seq, self.head = base
 
-    def run(self, lines: sqlite3.Cursor, rows: RowCheck | None) -> None:
+    def run(self, lines: sqlite3.Cursor, rows: RowCheck | None, checkpoints: CheckpointCheck) -> None:
         # Written for speed: ten million entries are read in one go.
         sha256, numbers, kinds = hashlib.sha256, struct.Struct(">qq").pack, dict[str, bytes]()
         wrong = self.findings.add
@@ -86,18 +115,25 @@ class _Check:
             is_request = kind in _REQUESTS
             if (ids.id if is_request else ids.request_id) != request_id or ids.token_id != token_id:
                 wrong("columns", seq=seq, request_id=request_id)
-            if is_request and rows is not None:
-                rows.check(seq, request_id, body, row)
+            if is_request:
+                if rows is not None:
+                    rows.check(seq, request_id, body, row)
+            elif kind == KIND:
+                checkpoints.entry(seq, body)
 
 
 def _check_triggers(reader: Reader, findings: Findings) -> None:
+    if _wanted_triggers() - set(reader.select(_TRIGGERS)):
+        findings.add("trigger")
+
+
+@cache
+def _wanted_triggers() -> frozenset[tuple[str, str]]:
     fresh = sqlite3.connect(":memory:", isolation_level=None)
     try:
         for migration in MIGRATIONS:
             for statement in migration.statements:
                 fresh.execute(statement)
-        wanted = fresh.execute(_TRIGGERS).fetchall()
+        return frozenset(fresh.execute(_TRIGGERS).fetchall())
     finally:
         fresh.close()
-    if set(wanted) - set(reader.select(_TRIGGERS)):
-        findings.add("trigger")

@@ -6,13 +6,16 @@ import secrets
 import msgspec
 
 from chatvault.store.daily_sums import DAY_MS
+from chatvault.store.entries import Head
+from chatvault.store.pruned_rows import count_and_digest, last_pruned
 from chatvault.store.reader import Reader
 from chatvault.store.rows import LEDGER_COLUMNS, Cell
 from chatvault.store.verdict import Findings
 
 ENTRIES_WITH_ROWS = f"""SELECT seq, ts_ms, kind, request_id, audit.token_id, CAST(body AS BLOB), hash,
     {",".join(f"ledger.{name}" for name in LEDGER_COLUMNS)}
-    FROM audit LEFT JOIN ledger ON ledger.id = audit.request_id ORDER BY seq"""
+    FROM audit LEFT JOIN ledger ON ledger.id = audit.request_id
+    WHERE seq > ? ORDER BY seq"""
 """Entries, each with the ledger row it settles, or nulls."""
 
 _CARD = LEDGER_COLUMNS.index("rate_card_id")
@@ -22,7 +25,7 @@ _Body = msgspec.defstruct("_Body", [(name, str | int | bool | None) for name in 
 _decode = msgspec.json.Decoder(_Body).decode
 
 _SETTLED = """CREATE TEMP TABLE settled AS SELECT request_id, seq FROM audit
-    WHERE kind IN ('request.settled', 'request.refused')"""
+    WHERE kind IN ('request.settled', 'request.refused') AND seq > {base}"""
 _TWICE = "SELECT request_id, max(seq) FROM settled GROUP BY request_id HAVING count(*) > 1"
 _WITHOUT_ENTRY = "SELECT id FROM ledger WHERE id NOT IN (SELECT request_id FROM settled)"
 _SUMS_OF_LEDGER = f"""SELECT started_at / {DAY_MS}, count(*), sum(coalesce(input_tokens, 0)),
@@ -40,8 +43,9 @@ class RowCheck:
     the ids laid side by side.
     """
 
-    def __init__(self, reader: Reader, findings: Findings) -> None:
+    def __init__(self, reader: Reader, findings: Findings, base: Head) -> None:
         self._reader = reader
+        self._base = base
         self._findings = findings
         self._salt = secrets.token_bytes(16)
         self._count = 0
@@ -69,6 +73,10 @@ class RowCheck:
 
     def finish(self) -> None:
         """Check the other way: rows without an entry, and the daily sums."""
+        if self._base.seq:
+            self._lay_side_by_side()
+            self._finish_sums()
+            return
         count = total = 0
         salt = self._salt
         for (request_id,) in self._reader.select("SELECT id FROM ledger"):
@@ -76,6 +84,9 @@ class RowCheck:
             total += hash((salt, request_id))
         if (count, total) != (self._count, self._sum):
             self._lay_side_by_side()
+        self._finish_sums()
+
+    def _finish_sums(self) -> None:
         if not self._findings.count:
             # Where the ledger itself is wrong, sums that differ tell nothing more.
             self._check_sums()
@@ -89,10 +100,19 @@ class RowCheck:
         return known
 
     def _lay_side_by_side(self) -> None:
-        self._reader.select(_SETTLED)
+        self._reader.select(_SETTLED.format(base=self._base.seq))
         self._reader.select("CREATE INDEX temp.settled_by_request ON settled (request_id)")
         for request_id, seq in self._reader.select(_TWICE):
             self._findings.add("twice", seq=seq, request_id=request_id)
+        pruned = last_pruned(self._reader)
+        if pruned is not None:
+            # Entries that were pruned left their rows: all of them together have to be what they were.
+            if count_and_digest(self._reader.connection, "temp.settled") != (
+                pruned.row_count,
+                pruned.rows_sha256,
+            ):
+                self._findings.add("pruned")
+            return
         for (request_id,) in self._reader.select(_WITHOUT_ENTRY):
             self._findings.add("missing_entry", request_id=request_id)
 

@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from chatvault.core.chain import Json
+from chatvault.core.checkpoint import Checkpoint
 from chatvault.core.ledger import Attempt, Hold, LedgerRow
-from chatvault.store import request_ids
+from chatvault.store import content, request_ids
+from chatvault.store.checkpoints import Sealer, seal
+from chatvault.store.content import Sealed
 from chatvault.store.database import open_database
+from chatvault.store.entries import Head
 from chatvault.store.group_commit import GroupCommit
 from chatvault.store.recovery import settle_open_holds
+from chatvault.store.reserve import Reserve
 from chatvault.store.rows import hold_values
-from chatvault.store.transaction import Head, Transaction
+from chatvault.store.signing import Signer
+from chatvault.store.transaction import Transaction
 from chatvault.store.waiting import Change, Mark, NewCard, NewHold, Record, Settlement
 
 T = TypeVar("T")
@@ -26,28 +32,53 @@ class Store:
     """
 
     def __init__(
-        self, writer: GroupCommit, recovered: tuple[LedgerRow, ...], close: Callable[[], None]
+        self,
+        writer: GroupCommit,
+        recovered: tuple[LedgerRow, ...],
+        *,
+        close: Callable[[], None],
+        signer: Signer | None,
+        sealer: Sealer | None,
     ) -> None:
         self._writer = writer
         self._close = close
+        self._signer = signer
+        self._sealer = sealer
         self._cards: set[str] = set()
         self.recovered = recovered
 
     @classmethod
-    def open(cls, path: Path, *, now_ms: Callable[[], int]) -> "Store":
+    def open(
+        cls,
+        path: Path,
+        *,
+        now_ms: Callable[[], int],
+        signer: Signer | None = None,
+        has_reserve: bool = False,
+    ) -> "Store":
         """Open the database at `path`, making or migrating it, and settle what a crash left open.
 
-        `now_ms` is the wall clock. Raises DatabaseTooNew, DatabaseDamaged, StorageFull or StoreError.
+        `now_ms` is the wall clock; with a `signer` the chain gets its checkpoints; with a reserve room is
+        kept free to settle what runs when the disk fills up. Raises DatabaseTooNew, DatabaseDamaged,
+        StorageFull or StoreError.
         """
         connection = open_database(path, now_ms=now_ms)
         try:
             recovered = settle_open_holds(connection, now_ms())
-            writer = GroupCommit(connection, now_ms)
+            sealer = Sealer(signer, connection) if signer is not None else None
+            reserve = Reserve(path.with_name(f"{path.name}.reserve")) if has_reserve else None
+            writer = GroupCommit(connection, now_ms, sealer=sealer, reserve=reserve)
         except BaseException:
             connection.close()
             raise
         writer.start()
-        return cls(writer, recovered, connection.close)
+
+        def closing() -> None:
+            connection.close()
+            if reserve is not None:
+                reserve.remove()
+
+        return cls(writer, recovered, close=closing, signer=signer, sealer=sealer)
 
     async def hold(self, hold: Hold) -> None:
         """Write down that `hold` is about to be sent on; return when that is committed.
@@ -86,6 +117,10 @@ class Store:
         self._writer.put(Record(kind, body, request_id, token_id, done))
         await done
 
+    def keep(self, sealed: Sealed) -> None:
+        """Keep a request's content, encrypted as it is; never blocks, and no request fails for it."""
+        self._queue(lambda tx: content.put(tx, sealed), False)
+
     def remember_rate_card(
         self, card_id: str, canonical_json: str, *, provider: str, model: str, source: str
     ) -> None:
@@ -93,6 +128,17 @@ class Store:
         if card_id not in self._cards:
             self._writer.put(NewCard((card_id, source, provider, model, canonical_json)))
             self._cards.add(card_id)
+
+    def checkpoint(self, tx: Transaction) -> Checkpoint | None:
+        """Sign the chain's head: a change for `submit` or `run`.
+
+        None for an empty chain, or a store without a signer. Raises StoreError.
+        """
+        signer, sealer = self._signer, self._sealer
+        found = seal(tx, signer) if signer is not None else None
+        if found is not None and sealer is not None:
+            tx.when_committed(lambda: sealer.note(found))
+        return found
 
     async def submit(self, change: Callable[[Transaction], T], *, durable: bool = True) -> T:
         """Run `change` in a transaction of its own and return its result once that is committed.

@@ -1,1 +1,1 @@
-"""The reverse tunnel from home to the relay."""
+"""The reverse tunnel: an SSH link to the relay whose channels are served inside this process."""

@@ -1,4 +1,4 @@
-"""The benchmarks' one command: `python -m tests.bench [all|gateway|memory|startup|store|http-client]`."""
+"""The benchmarks' one command: `python -m tests.bench [all|gateway|memory|…]`, see `--help`."""
 
 import argparse
 import compileall
@@ -20,6 +20,7 @@ BENCHES = {
     "memory": "resident memory idle and at 500 open streams",
     "startup": "start to the first answer, --help, stalls of the loop",
     "store": "the database: queries, size, rates, verification, backup",
+    "tunnel": "the tunnel beside `ssh -R` and asyncssh's own forward",
     "http-client": "ChatVault's HTTP client beside httpx and aiohttp",
 }
 
@@ -60,7 +61,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--json", metavar="PATH", help="write all figures there too")
     parser.add_argument("--rounds", type=int, help="how often each figure is taken (3; quick: 1)")
-    parser.add_argument("--seconds", type=float, help="how long one measurement lasts (1; quick: 0.5)")
+    parser.add_argument("--seconds", type=float, help="how long one measurement lasts (0.6; quick: 0.4)")
     parser.add_argument(
         "--server-cpu", type=int, default=0, help="the core of what is measured; -1: not pinned"
     )
@@ -70,7 +71,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--folder", help="where databases are made: on a real disk (default: the system's)")
     parser.add_argument("--litellm-python", type=Path, help="python of an environment with litellm[proxy]")
     parser.add_argument("--rows", type=int, help="rows of the smaller database (1,000,000; quick: 100,000)")
-    parser.add_argument("--most-rows", type=int, help="rows of the larger one (10,000,000; quick: 1,000,000)")
+    parser.add_argument("--most-rows", type=int, help="rows of the larger one (10,000,000; quick: 500,000)")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a goal is missed")
     return parser.parse_args()
 
@@ -85,11 +86,11 @@ def options_from(arguments: argparse.Namespace, folder: Path) -> Options:
         server_cpu=arguments.server_cpu if is_pinned else None,
         load_cpu=arguments.load_cpu if is_pinned else None,
         rounds=arguments.rounds or (1 if quick else 3),
-        seconds=arguments.seconds or (0.5 if quick else 1.0),
+        seconds=arguments.seconds or (0.4 if quick else 0.6),
         is_quick=quick,
         litellm_python=arguments.litellm_python,
         many_rows=arguments.rows or (100_000 if quick else 1_000_000),
-        most_rows=arguments.most_rows or (1_000_000 if quick else 10_000_000),
+        most_rows=arguments.most_rows or (500_000 if quick else 10_000_000),
     )
 
 

@@ -16,7 +16,7 @@ class Options:
     server_cpu: int | None
     load_cpu: int | None
     rounds: int = 3
-    seconds: float = 1.0
+    seconds: float = 0.6
     is_quick: bool = False
     litellm_python: Path | None = None
     many_rows: int = 1_000_000

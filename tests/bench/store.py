@@ -41,7 +41,7 @@ def run(options: Options, report: Report) -> None:
     verify(many, filled=filled, options=options, report=report)
     talk(f"store: a database of {options.most_rows:,} rows")
     multiply(small, large, options.most_rows // options.many_rows)
-    usages((many, options.many_rows), (most, options.most_rows), report=report)
+    usages((many, options.many_rows), (most, options.most_rows), options=options, report=report)
     large.unlink()
     talk("store: backup and the writer")
     backup(small, options=options, report=report)
@@ -85,11 +85,11 @@ def timed(home: Path, arguments: Sequence[str]) -> tuple[float, str]:
     return took, done.stderr.strip()[-300:] if done.returncode else ""
 
 
-def usages(*homes: tuple[Path, int], report: Report) -> None:
+def usages(*homes: tuple[Path, int], options: Options, report: Report) -> None:
     """Show how long `usage` takes as a command."""
     times: dict[tuple[Path, tuple[str, ...]], list[float]] = {}
     failures: set[str] = set()
-    for _ in range(5):
+    for _ in range(2 if options.is_quick else 5):
         for arguments in USAGES:
             for home, _count in homes:
                 took, failure = timed(home, arguments)
@@ -158,7 +158,7 @@ def writer(path: Path, *, options: Options, report: Report) -> None:
             "tests.bench.store_child",
             str(path),
             str(count),
-            str(options.seconds * 1.5),
+            str(options.seconds * 2),
         ]
         if is_durable:
             words.append("--durable")

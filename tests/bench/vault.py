@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,13 @@ class Vault:
     process: Process
     token: str
     start_seconds: float
+
+    def list_models(self) -> None:
+        """Ask for the models: FastAPI answers that, and is imported when it is first asked."""
+        url = f"http://127.0.0.1:{self.port}/v1/models"
+        request = urllib.request.Request(url, headers={"authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            answer.read()
 
     def target(self, provider: str, *, name: str) -> Target:
         """Return one of its providers as a target."""

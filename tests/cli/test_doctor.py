@@ -3,6 +3,8 @@
 import pytest
 
 from chatvault.cli import checkup
+from chatvault.cli.daemon_checks import check_books
+from chatvault.core.chat import JsonObject
 from tests.support.program import Program
 
 
@@ -53,6 +55,15 @@ def test_a_file_others_can_read_fails_with_the_command_that_mends_it(chatvault: 
     assert "Doctor found 1 problem." in outcome.out
 
 
+def test_a_key_file_others_can_read_fails(chatvault: Program) -> None:
+    chatvault.write_settings("providers: {home: {kind: ollama, api_key: 'file:the.key'}}")
+    key = chatvault.places.config.parent / "the.key"
+    key.write_text("sk-0123456789abcdef")
+    key.chmod(0o640)
+
+    assert f"Fix: chmod 600 {key}" in chatvault.run("doctor").out
+
+
 def test_a_provider_that_does_not_answer_fails(chatvault: Program) -> None:
     chatvault.write_settings("providers: {home: {kind: ollama, base_url: 'http://127.0.0.1:1'}}")
 
@@ -68,3 +79,13 @@ def test_a_compromised_litellm_fails(monkeypatch: pytest.MonkeyPatch, version: s
     monkeypatch.setattr(checkup, "version", lambda name: version)
 
     assert checkup.check_program().status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("status", "found"), [({"ledger": {"defects": 0}}, []), ({}, []), ({"ledger": {"defects": 2}}, ["fail"])]
+)
+def test_what_the_ledger_turned_away_fails(status: JsonObject, found: list[str]) -> None:
+    checks = check_books(status)
+
+    assert [each.status for each in checks] == found
+    assert all(each.detail.startswith("2 writes went wrong") for each in checks)

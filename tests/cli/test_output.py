@@ -52,3 +52,14 @@ def test_json_carries_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_an_instant_in_json_is_utc(epoch_ms: int | None, text: str | None) -> None:
     assert output.iso(epoch_ms) == text
+
+
+def test_on_a_terminal_square_brackets_are_no_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    output.show_table([output.Column("name")], [["[bold]x[/bold]"], ["a\x1b[2Jb"]], environ={"NO_COLOR": "1"})
+    printed = capsys.readouterr().out
+
+    assert "[bold]x[/bold]" in printed
+    assert "\x1b[2J" not in printed

@@ -50,7 +50,7 @@ ROW = LedgerRow(
 
 def row(number: int, *, hours_ago: int = 1, **changes: object) -> LedgerRow:
     started = NOW_MS - hours_ago * HOUR_MS
-    values: dict[str, object] = {"id": ulid(started, number.to_bytes(10)), "started_at": started}
+    values: dict[str, object] = {"id": ulid(started, number), "started_at": started}
     return replace(ROW, **(values | {"finished_at": started + 900} | changes))  # type: ignore[arg-type]
 
 

@@ -34,6 +34,17 @@ def test_lines_come_out_in_their_order() -> None:
         assert file.read().split() == [b"%d" % number for number in range(1_000)]
 
 
+def test_a_line_may_be_made_in_the_writers_thread() -> None:
+    slow = Slow()
+    slow.go.set()
+    writer = LogWriter(slow.write, lost)
+    writer.put(b"first\n")
+    writer.put(lambda: threading.current_thread().name.encode())
+    writer.put(b"last\n")
+    writer.close()
+    assert slow.lines == [b"first\n", b"chatvault-log", b"last\n"]
+
+
 def test_a_reader_that_hangs_holds_nobody_up() -> None:
     slow = Slow()
     writer = LogWriter(slow.write, lost)

@@ -11,6 +11,8 @@ import pytest
 
 from chatvault.daemon import logs
 from chatvault.daemon.logs import LogHandler, set_up
+from chatvault.gateway.request_log import log_request
+from tests.support.ledger import a_hold, a_row
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +151,14 @@ def test_a_key_in_any_librarys_message_is_hidden(log_file: Lines) -> None:
     handler = set_up(level="info", format="text", fd=fd, journal_stream=None)
     logging.getLogger("httpx").error("401 for Authorization: Bearer sk-ant-AAAABBBBCCCC")
     assert "AAAABBBB" not in lines(handler)[0]
+
+
+def test_a_request_keeps_its_place_among_the_lines_and_is_redacted_too(log_file: Lines) -> None:
+    fd, lines = log_file
+    handler = set_up(level="info", format="text", fd=fd, journal_stream=None)
+    logging.getLogger("chatvault.x").info("before")
+    log_request(a_row(a_hold(), model_name="sk-ant-AAAABBBBCCCC\nx"), token_name="phone")
+    logging.getLogger("chatvault.x").info("after")
+    before, request, after = lines(handler)
+    assert before.endswith("before") and after.endswith("after")
+    assert "phone" in request and "sk-ant-…" in request and "AAAABBBB" not in request

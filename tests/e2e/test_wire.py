@@ -149,7 +149,8 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iter
 
 
 def _ask(daemon: Daemon, upstream: Upstream, recording: Recording, **fields: Any) -> Heard:
-    steps = cut_up(recording.body, _chance, pieces=min(40, max(1, len(recording.body) // 30)))
+    most = max(1, len(recording.body) // 30)
+    steps = cut_up(recording.body, _chance, pieces=_chance.randint(1, min(60, most)))
     headers = {"content-type": recording.content_type, "request-id": "req_recorded"}
     upstream.script = lambda seen: Answer(steps, recording.status, headers)
     upstream.forget()
@@ -211,8 +212,19 @@ def _check_written(row: Row, recording: Recording, said: Reading) -> None:
 
 @pytest.mark.parametrize("recording", [r for r in _GOOD if r.is_stream], ids=str)
 @pytest.mark.parametrize("with_usage", [True, False])
-def test_a_stream(daemon: Daemon, upstream: Upstream, recording: Recording, with_usage: bool) -> None:
+@pytest.mark.full
+@pytest.mark.seconds(600)
+def test_a_stream(
+    daemon: Daemon, upstream: Upstream, recording: Recording, with_usage: bool, is_full: bool
+) -> None:
     said = read(recording.kind, recording.body, is_stream=True)
+    for _ in range(20 if is_full else 1):
+        _check_stream(daemon, upstream, recording, said, with_usage=with_usage)
+
+
+def _check_stream(
+    daemon: Daemon, upstream: Upstream, recording: Recording, said: Reading, *, with_usage: bool
+) -> None:
     options = {"stream_options": {"include_usage": True}} if with_usage else {}
     heard = _ask(daemon, upstream, recording, stream=True, **options)
     _check_heard(heard, said)

@@ -209,31 +209,100 @@ def test_a_request_that_is_cut_closes_the_provider_and_is_settled(
     run(tmp_path, go, paid, prices=PRICES)
 
 
+def test_a_whole_paid_answer_nobody_heard_may_cost_all_it_could(tmp_path: Path) -> None:
+    async def go(gateway: Inside) -> None:
+        await gateway.ask(ask("paid/dear", max_tokens=100))
+        (row,) = await gateway.rows()
+        assert (row["status"], row["usage_basis"], row["output_tokens"]) == ("error", "estimated", None)
+        assert row["cost_basis"] == "upper_bound"
+        # 100 tokens out at $10 and the 5 bytes and frame of the prompt at $2 per million.
+        assert row["cost_picousd"] >= 100 * 10_000_000
+
+    paid = ScriptedProvider("paid", is_local=False, error=ProviderFailed("that makes no sense"))
+    run(tmp_path, go, paid, prices=PRICES)
+
+
+def test_what_a_provider_failed_at_itself_costs_nothing(tmp_path: Path) -> None:
+    async def go(gateway: Inside) -> None:
+        await gateway.ask(ask("paid/dear"))
+        (row,) = await gateway.rows()
+        assert (row["usage_basis"], row["cost_picousd"], row["cost_basis"]) == ("none", 0, "exact")
+
+    paid = ScriptedProvider("paid", is_local=False, error=ProviderFailed("oops", upstream_status=500))
+    run(tmp_path, go, paid, prices=PRICES)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_defect_is_settled_told_and_passed_on(tmp_path: Path, stream: bool) -> None:
+    async def go(gateway: Inside) -> None:
+        client = Client()
+        with pytest.raises(ZeroDivisionError):
+            await gateway.relay.serve(gateway.call(), ask("paid/dear", stream=stream), client.send, [])
+        assert client.status == 500
+        assert json.loads(client.body)["error"]["code"] == "internal_error"
+        (row,) = await gateway.rows()
+        assert (row["status"], row["error_code"]) == ("error", "internal_error")
+        assert row["cost_picousd"] > 0
+        assert gateway.places["paid"].taken == 0
+
+    paid = ScriptedProvider("paid", is_local=False, error=ZeroDivisionError())
+    run(tmp_path, go, paid, prices=PRICES)
+
+
+def test_a_count_out_of_its_mind_costs_the_ceiling(tmp_path: Path) -> None:
+    async def go(gateway: Inside) -> None:
+        await gateway.ask(ask("paid/dear", max_tokens=10))
+        (row,) = await gateway.rows()
+        assert row["cost_basis"] == "upper_bound"
+        assert 0 < row["cost_picousd"] < 10**12
+
+    usage = Usage(input_tokens=2**52, output_tokens=2**52)
+    run(tmp_path, go, ScriptedProvider("paid", is_local=False, usage=usage), prices=PRICES)
+
+
+@pytest.mark.parametrize("model", ["paid/a\nb", "paid/\x1b[31m", "a\u202eb", "\x7f"])
+def test_a_model_that_can_not_be_printed_is_refused(tmp_path: Path, model: str) -> None:
+    async def go(gateway: Inside) -> None:
+        client = await gateway.ask(ask(model))
+        assert client.status == 400
+
+    run(tmp_path, go, ScriptedProvider("paid", is_local=False), prices=PRICES)
+
+
+async def until_pinged(client: Client) -> None:
+    while not client.body:
+        await asyncio.sleep(0.005)
+
+
 def test_a_quiet_stream_is_pinged_and_then_goes_on(tmp_path: Path) -> None:
-    async def slowly() -> bytes:
-        await asyncio.sleep(0.15)
+    client = Client()
+
+    async def after_a_ping() -> bytes:
+        await until_pinged(client)
         return delta("hi")
 
     async def go(gateway: Inside) -> None:
-        client = await gateway.ask(ask(stream=True))
+        await gateway.relay.serve(gateway.call(), ask(stream=True), client.send, [])
         assert client.body.startswith(b": ping\n\n")
         assert client.body.endswith(delta("hi") + DONE)
 
-    run(tmp_path, go, ScriptedProvider("home", steps=[slowly, DONE]), ping_after=0.05)
+    run(tmp_path, go, ScriptedProvider("home", steps=[after_a_ping, DONE]), ping_after=0.05)
 
 
 def test_after_a_ping_an_error_comes_as_an_event(tmp_path: Path) -> None:
-    async def slowly() -> bytes:
-        await asyncio.sleep(0.15)
+    client = Client()
+
+    async def after_a_ping() -> bytes:
+        await until_pinged(client)
         raise ProviderFailed("oops")
 
     async def go(gateway: Inside) -> None:
-        client = await gateway.ask(ask(stream=True))
+        await gateway.relay.serve(gateway.call(), ask(stream=True), client.send, [])
         assert client.status == 200
         assert b'data: {"error":' in client.body
         assert client.is_ended
 
-    run(tmp_path, go, ScriptedProvider("home", steps=[slowly]), ping_after=0.05)
+    run(tmp_path, go, ScriptedProvider("home", steps=[after_a_ping]), ping_after=0.05)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from chatvault.core.ledger import CostBasis, LedgerRow, Status
 from chatvault.core.usage import UsageBasis
 from chatvault.errors import ProviderRefused
-from chatvault.gateway.request_log import log_failed_login, log_provider_error, log_request
+from chatvault.gateway.request_log import RequestRecord, log_failed_login, log_provider_error, log_request
 
 ROW = LedgerRow(
     id="01JD3ZZZZZZZZZZZZZZZZZZZZZ",
@@ -87,7 +87,10 @@ def test_the_cost_says_what_it_rests_on(
 
 def test_the_record_carries_the_facts_for_programs(caplog: pytest.LogCaptureFixture) -> None:
     text(caplog, ROW)
-    fields = caplog.records[-1].__dict__["fields"]
+    record = caplog.records[-1]
+    assert isinstance(record, RequestRecord)
+    assert record.created == ROW.finished_at / 1000
+    fields = record.fields
     assert fields["event"] == "request"
     assert fields["token"] == "phone"
     assert (fields["model"], fields["status"], fields["outcome"]) == ("claude-opus-5-5", 200, "ok")

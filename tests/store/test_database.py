@@ -164,6 +164,9 @@ def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
         _open(tmp_path / "file" / "chatvault.db")
 
 
+_NEWEST = MIGRATIONS[-1].number
+
+
 class TestMigrations:
     """Tests of steps from one shape to the next."""
 
@@ -172,31 +175,33 @@ class TestMigrations:
     ) -> None:
         later = (
             *MIGRATIONS,
-            Migration(2, ("CREATE TABLE extra (x INTEGER) STRICT",)),
-            Migration(3, ("INSERT INTO extra VALUES (3)",)),
+            Migration(_NEWEST + 1, ("CREATE TABLE extra (x INTEGER) STRICT",)),
+            Migration(_NEWEST + 2, ("INSERT INTO extra VALUES (3)",)),
         )
         monkeypatch.setattr(database, "MIGRATIONS", later)
         _open(path)
-        assert rows_of(path, "PRAGMA user_version") == [(3,)]
+        assert rows_of(path, "PRAGMA user_version") == [(_NEWEST + 2,)]
         assert rows_of(path, "SELECT x FROM extra") == [(3,)]
         backups = sorted(path.parent.glob("*.bak"))
         assert [each.name for each in backups] == [
-            f"chatvault.db.schema1-{NOON}.bak",
-            f"chatvault.db.schema2-{NOON}.bak",
+            f"chatvault.db.schema{_NEWEST}-{NOON}.bak",
+            f"chatvault.db.schema{_NEWEST + 1}-{NOON}.bak",
         ]
         assert {each.stat().st_mode & 0o777 for each in backups} == {0o600}
         assert rows_of(backups[0], "SELECT count(*) FROM ledger") == [(30,)]
-        assert rows_of(backups[0], "PRAGMA user_version") == [(1,)]
+        assert rows_of(backups[0], "PRAGMA user_version") == [(_NEWEST,)]
         assert rows_of(backups[0], "PRAGMA integrity_check") == [("ok",)]
 
     def test_a_step_that_fails_leaves_the_shape_before_it(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        broken = Migration(2, ("CREATE TABLE extra (x INTEGER) STRICT", "INSERT INTO nowhere VALUES (1)"))
+        broken = Migration(
+            _NEWEST + 1, ("CREATE TABLE extra (x INTEGER) STRICT", "INSERT INTO nowhere VALUES (1)")
+        )
         monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, broken))
         with pytest.raises(StoreError, match="nowhere"):
             _open(path)
-        assert rows_of(path, "PRAGMA user_version") == [(1,)]
+        assert rows_of(path, "PRAGMA user_version") == [(_NEWEST,)]
         assert rows_of(path, "SELECT count(*) FROM sqlite_master WHERE name = 'extra'") == [(0,)]
         monkeypatch.undo()
         _open(path)

@@ -17,9 +17,10 @@ from chatvault.errors import UsageError
 from chatvault.store import adjustments, tokens
 from chatvault.store.daily_sums import DAY_MS
 from chatvault.store.reader import Reader
+from chatvault.store.rows import LEDGER_COLUMNS
 from chatvault.store.sums import Sums
 from chatvault.store.usage import DIMENSIONS, Report, report
-from tests.support.databases import filled, opened, rows_of
+from tests.support.databases import filled, opened, rows_of, tamper
 from tests.support.ledger import NOON, a_hold, a_refusal, a_row
 from tests.support.tokens import a_token, secret
 
@@ -206,13 +207,13 @@ def test_the_dearest_comes_first_and_time_goes_forward(reader: Reader) -> None:
     assert order == sorted(order)
 
 
-def test_a_report_needs_neither_peewee_nor_asyncio() -> None:
+def test_a_report_is_not_kept_waiting_by_what_it_does_not_need() -> None:
     import subprocess
     import sys
 
     probe = (
         "import sys, chatvault.store.usage, chatvault.store.reader;"
-        "sys.exit(','.join(m for m in ('peewee', 'asyncio') if m in sys.modules) or 0)"
+        "sys.exit(','.join(m for m in ('peewee', 'asyncio', 'msgspec') if m in sys.modules) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -226,3 +227,12 @@ def test_the_daily_sums_are_those_of_the_ledger(reader: Reader) -> None:
     assert days == rows_of(
         Path(path), "SELECT count(*), sum(cost_picousd), count(*) - count(cost_picousd) FROM ledger"
     )
+
+
+def test_a_row_with_an_id_of_no_time_breaks_no_report(tmp_path: Path) -> None:
+    path = filled(tmp_path / "chatvault.db", [a_refusal()])
+    columns = ",".join(f"'{name}'" if name == "zz" else name for name in ("zz", *LEDGER_COLUMNS[1:]))
+    tamper(path, f"INSERT INTO ledger SELECT {columns} FROM ledger")
+    with Reader.open(path) as reader:
+        found = report(reader, since_ms=0, until_ms=NOON + DAY_MS, by=["day"], timezone=UTC)
+    assert found.total.requests == 1

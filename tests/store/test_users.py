@@ -30,9 +30,17 @@ def test_limits_replace_those_before_and_are_told_to_the_chain(tmp_path: Path) -
         for rpm in (5, None):
             store.run(
                 lambda tx, rpm=rpm: users.set_limits(
-                    tx, "anna", budget="1/day", requests_per_minute=rpm, tokens_per_minute=7, concurrency=2
+                    tx,
+                    "anna",
+                    {
+                        "budget": "1/day",
+                        "requests_per_minute": rpm,
+                        "tokens_per_minute": 7,
+                        "concurrency": 2,
+                    },
                 )
             )
+        store.run(lambda tx: users.set_limits(tx, "anna", {}))
     with Reader.open(path) as reader:
         assert reader.users() == [User("anna", NOON, "1/day", None, 7, 2)]
     *_, (kind, body) = rows_of(path, "SELECT kind, body FROM audit")

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import time
@@ -40,7 +41,8 @@ def free_port() -> int:
 class Daemon:
     """`chatvault serve` with the settings `config`, all of its files under `home`.
 
-    `env` goes into its environment, which is otherwise bare: what this machine has set changes nothing.
+    `env` goes into its environment, which is otherwise bare: what this machine has set changes nothing. `tls`
+    is how a client trusts it, where the settings make it HTTPS.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Daemon:
         *,
         env: Mapping[str, str] | None = None,
         secrets: Sequence[str] = (),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self.tls = tls
         self.home = home
         self.port = free_port()
         self.env = {
@@ -78,7 +82,7 @@ class Daemon:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> str:
@@ -101,7 +105,7 @@ class Daemon:
         while True:
             assert self.process.poll() is None, f"serve exited with {self.process.returncode}:\n{self.log}"
             try:
-                if httpx.get(f"{self.url}/health", timeout=2, verify=NO_TLS).status_code == 200:
+                if httpx.get(f"{self.url}/health", timeout=2, verify=self.tls or NO_TLS).status_code == 200:
                     return self
             except httpx.HTTPError:
                 pass

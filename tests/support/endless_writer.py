@@ -16,7 +16,7 @@ async def _requests(store: Store, worker: int) -> None:
     while True:
         number += 1
         now = time.time_ns() // 1_000_000
-        hold = a_hold(at_ms=now, id=ulid(now, os.urandom(10)), is_local=worker % 2 == 0)
+        hold = a_hold(at_ms=now, id=ulid(now, int.from_bytes(os.urandom(10))), is_local=worker % 2 == 0)
         await store.hold(hold)
         # Straight to the descriptor: what is said has left the process before anything else happens.
         os.write(1, f"{hold.id}\n".encode())

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from chatvault.core.access import AccessToken
+from chatvault.core.accounts import Accounts
 from chatvault.core.chat import ChatRequest
 from chatvault.core.metering import Meter
 from chatvault.core.pricing import PriceBook, RateCard
@@ -17,6 +19,7 @@ from chatvault.core.routing import Route
 from chatvault.core.ulid import ulid
 from chatvault.core.usage import Usage
 from chatvault.daemon.engine import now_ms
+from chatvault.gateway.admission import Admission
 from chatvault.gateway.answers import Headers
 from chatvault.gateway.books import Books
 from chatvault.gateway.call import Call
@@ -145,6 +148,8 @@ class Inside:
     store: Store
     path: Path
     places: Mapping[str, Places]
+    accounts: Accounts
+    providers: Mapping[str, ScriptedProvider]
 
     def call(self, token: AccessToken = TOKEN) -> Call:
         """Return a new call, run by the current task."""
@@ -189,6 +194,8 @@ async def inside(
     limit: int | None = None,
     queue_seconds: float = 1.0,
     ping_after: float = 15.0,
+    may_cut: bool = True,
+    blocks_unpriced: bool = True,
 ) -> AsyncIterator[Inside]:
     """Run a gateway's inside over `providers`."""
     path = folder / "state" / "chatvault.db"
@@ -212,9 +219,11 @@ async def inside(
         )
 
     price_list = PriceList(book, remember)
+    accounts = Accounts(ZoneInfo("UTC"), now_ms())
     relay = Relay(
         catalog=Catalog(by_name, aliases or {}, clock=time.monotonic),
         planner=Planner(by_name, price_list),
+        admission=Admission(accounts, may_cut=may_cut, blocks_unpriced=blocks_unpriced, clock=time.monotonic),
         books=Books(store, price_list, now_ms=now_ms, clock=time.monotonic),
         places=places,
         heartbeat=heartbeat,
@@ -222,7 +231,7 @@ async def inside(
     )
     beating = asyncio.get_running_loop().create_task(heartbeat.run())
     try:
-        yield Inside(relay, store, path, places)
+        yield Inside(relay, store, path, places, accounts, by_name)
     finally:
         for task in (beating, *tasks):
             task.cancel()

@@ -17,7 +17,7 @@ CARD_ID = hashlib.sha256(CARD_BODY.encode()).hexdigest()[:16]
 
 def request_id(at_ms: int, number: int = 0) -> str:
     """Return a ULID of `at_ms`; another `number` gives another one."""
-    return ulid(at_ms, number.to_bytes(10, "big"))
+    return ulid(at_ms, number)
 
 
 def a_hold(number: int = 0, *, at_ms: int = NOON, **changes: Any) -> Hold:

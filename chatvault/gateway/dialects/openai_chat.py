@@ -52,7 +52,7 @@ class Parsed:
 def parse(raw: bytes) -> Parsed:
     """Turn a request's body into a ChatRequest. Raises RequestError (400)."""
     body = _decoded(raw)
-    refuse_forbidden_names(raw, body)
+    refuse_forbidden_names(body)
     dropped = Dropped()
     values: dict[str, Any] = {}
     for key, value in body.items():
@@ -83,8 +83,9 @@ def _decoded(raw: bytes) -> dict[str, Any]:
 
 def _model(values: dict[str, Any], value: object, dropped: Dropped) -> None:
     model = as_text(value, "model")
-    if not model or len(model) > 256:
-        raise refuse("'model' must have between 1 and 256 characters", "model")
+    # It goes into a header, a log line and a table: what can't be printed would have to be escaped in each.
+    if not model.isprintable() or not 1 <= len(model) <= 256:
+        raise refuse("'model' must be 1 to 256 printable characters", "model")
     values["model"] = model
 
 

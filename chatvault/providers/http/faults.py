@@ -27,13 +27,19 @@ class ProxyRefused(NotConnected):
 class Disconnected(ProviderUnreachable):
     """The connection ended before the answer's status and headers were there."""
 
+    may_be_billed = True
+
 
 class ConnectTimedOut(ProviderTimeout):
     """Name look-up, TCP, proxy and TLS together took too long."""
 
+    may_be_billed = False
+
 
 class WriteTimedOut(ProviderTimeout):
     """The other side stopped taking the request's bytes."""
+
+    may_be_billed = False
 
 
 def seconds(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chatvault.store.migrations import m0001_first
+from chatvault.store.migrations import m0001_first, m0002_audit, m0003_prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,4 +13,8 @@ class Migration:
     statements: tuple[str, ...]
 
 
-MIGRATIONS = (Migration(1, m0001_first.STATEMENTS),)
+MIGRATIONS = (
+    Migration(1, m0001_first.STATEMENTS),
+    Migration(2, m0002_audit.STATEMENTS),
+    Migration(3, m0003_prices.STATEMENTS),
+)

@@ -294,8 +294,10 @@ int main(int argc, char **argv) {
     const char *path = "/v1/chat/completions", *token = "none", *model = "mock";
     int port = 0, connections = 1, option;
     double warm = 0.1, seconds = 1, grace = 5;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     size_t prompt_bytes = 200;
-    while ((option = getopt(argc, argv, "p:u:T:m:sc:w:t:g:b:n:")) > 0) switch (option) {
+    while ((option = getopt(argc, argv, "a:p:u:T:m:sc:w:t:g:b:n:")) > 0) switch (option) {
+        case 'a': if (inet_pton(AF_INET, optarg, &address.sin_addr) != 1) return 2; break;
         case 'p': port = atoi(optarg); break;
         case 'u': path = optarg; break;
         case 'T': token = optarg; break;
@@ -312,7 +314,6 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
     address.sin_port = htons((uint16_t)port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     write_request(path, port, token, model, prompt_bytes);
     poller = epoll_create1(0);
     Client *clients = calloc((size_t)connections, sizeof *clients);

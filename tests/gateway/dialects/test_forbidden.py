@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatvault.errors import RequestError
-from chatvault.gateway.dialects.forbidden import is_forbidden, refuse_forbidden_names
+from chatvault.gateway.dialects.forbidden import _ORDINARY, is_forbidden, refuse_forbidden_names
+from chatvault.gateway.dialects.openai_chat import parse
 
 NAMES = [
     "api_base",
@@ -27,7 +28,7 @@ NAMES = [
 
 
 def check(body: dict[str, object]) -> None:
-    refuse_forbidden_names(json.dumps(body).encode(), body)
+    refuse_forbidden_names(body)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,13 +58,14 @@ def test_a_schema_an_argument_and_a_text_may_hold_any_name(name: str) -> None:
 
 
 def test_a_name_hidden_by_an_escape_is_found() -> None:
-    raw = b'{"\\u0061pi_base": "http://evil"}'
-    with pytest.raises(RequestError):
-        refuse_forbidden_names(raw, json.loads(raw))
+    raw = b'{"model": "m", "messages": [{"role": "user", "content": "x", "\\u0061pi_base": "http://evil"}]}'
+    with pytest.raises(RequestError) as refused:
+        parse(raw)
+    assert refused.value.code == "forbidden_field"
 
 
 @given(st.recursive(st.none(), lambda inner: st.dictionaries(st.sampled_from(["a", "api_base"]), inner)))
-def test_the_fast_look_misses_nothing_the_slow_one_finds(body: object) -> None:
+def test_nothing_hides_it(body: object) -> None:
     if not isinstance(body, dict):
         return
     holds_it = "api_base" in json.dumps(body)
@@ -75,4 +77,4 @@ def test_the_fast_look_misses_nothing_the_slow_one_finds(body: object) -> None:
 
 
 def test_ordinary_names_are_not_forbidden() -> None:
-    assert not any(is_forbidden(name) for name in ("model", "messages", "temperature", "header", "timeout"))
+    assert not any(is_forbidden(name) for name in (*_ORDINARY, "header", "timeout"))

@@ -59,11 +59,11 @@ def test_only_a_method_with_a_body_states_a_length(run: Run, method: str, length
 
 def test_the_caller_may_name_its_own_agent_and_login(run: Run) -> None:
     async def main() -> None:
-        headers = [(b"user-agent", b"mine"), (b"authorization", b"Bearer x")]
+        headers = [(b"User-Agent", b"mine"), (b"Authorization", b"Bearer x")]
         request = await sent("@me:pw", "GET", "/", headers=headers)
-        assert [line for line in request.lines if line.startswith((b"user-agent", b"authorization"))] == [
-            b"user-agent: mine",
-            b"authorization: Bearer x",
+        assert [line for line in request.lines if line.lower().startswith((b"user-agent", b"auth"))] == [
+            b"User-Agent: mine",
+            b"Authorization: Bearer x",
         ]
         request = await sent("@me:pw", "GET", "/")
         assert request.header(b"authorization") == b"Basic bWU6cHc="

@@ -1,0 +1,133 @@
+"""What `chatvault tunnel` does: shows the state, sets up the relay, pins its key."""
+
+import sys
+from dataclasses import replace
+
+from chatvault.cli import output
+from chatvault.cli.context import Context
+from chatvault.cli.foreground import AnySettings, run_daemon
+from chatvault.config.settings import TunnelSettings
+from chatvault.core.chat import JsonObject
+from chatvault.errors import ChatVaultError, UsageError
+
+_BYTES = ("B", "kB", "MB", "GB", "TB")
+
+
+def serve_with_tunnel(context: Context) -> int:
+    """Run the daemon here with its tunnel up, and return its exit code."""
+
+    def adapt(settings: AnySettings) -> AnySettings:
+        if settings.tunnel.host is None:
+            raise UsageError("the settings name no relay", hint="chatvault tunnel setup USER@HOST")
+        return replace(settings, tunnel=replace(settings.tunnel, enabled=True))
+
+    return run_daemon(context, adapt)
+
+
+def show(found: JsonObject, *, as_json: bool) -> None:
+    """Show the tunnel's status."""
+    facts = {key: value for key, value in found.items() if key != "schema"}
+    since = facts.get("since")
+    if isinstance(since, int):
+        facts["since"] = output.iso(since)
+    if as_json:
+        output.show_json(facts)
+        return
+    outside = facts.pop("outside", None)
+    for name in ("bytes_in", "bytes_out"):
+        facts[name] = _size(facts.get(name))
+    if isinstance(outside, dict):
+        facts["outside_check"] = outside.get("detail")
+        if outside.get("fix"):
+            facts["fix"] = outside["fix"]
+    output.show_facts({key: value for key, value in facts.items() if value is not None})
+
+
+def script(context: Context) -> str:
+    """Return the script that sets up a relay, with this daemon's key in it."""
+    from chatvault.tunnel import keys, relay_script
+
+    settings = _tunnel_settings(context)
+    public = keys.ensure_key(context.places.ssh_dir)
+    return relay_script.relay_script(user=settings.user, port=settings.remote_port, public_key=public)
+
+
+def setup(context: Context, destination: str, *, is_dry: bool, is_agreed: bool) -> None:
+    """Show what would be changed on the relay; unless `is_dry`, do it, and pin the relay's host key."""
+    from chatvault.tunnel import keys, known_hosts, relay_script
+    from chatvault.tunnel.setup import place_of, run_script
+
+    settings = _tunnel_settings(context)
+    ssh_dir = context.places.ssh_dir
+    place = place_of(destination)
+    is_new = is_dry and not keys.key_file(ssh_dir).exists()
+    public = keys.sample() if is_new else keys.ensure_key(ssh_dir)
+    text = relay_script.relay_script(user=settings.user, port=settings.remote_port, public_key=public)
+    plan = run_script(destination, text, is_dry=True)
+    for line in plan.lines:
+        output.show(line)
+    if is_dry:
+        output.talk(f"{plan.changes} changes would be made on {place.host}; none was.")
+        if is_new:
+            output.talk("The key shown is an example: there is none yet, and a dry run makes none.")
+        return
+    if plan.changes:
+        _agree(destination, plan.changes, is_agreed)
+        for line in run_script(destination, text, is_dry=False).lines:
+            output.talk(line)
+    is_news = known_hosts.pin(ssh_dir, place.host, place.port, plan.host_keys)
+    for key in plan.host_keys:
+        output.talk(f"{'pinned' if is_news else 'already pinned'}  {place.host}  {keys.fingerprint(key)}")
+    output.talk(f"{plan.changes} changes were made on {place.host}.")
+    _tell_settings(settings, place.host, place.port)
+
+
+def pin(context: Context, destination: str, fingerprint: str) -> None:
+    """Pin the host key the relay shows, if it has `fingerprint`. Raises ChatVaultError where it hasn't."""
+    import asyncio
+
+    from chatvault.tunnel import keys, known_hosts
+    from chatvault.tunnel.setup import place_of
+
+    place = place_of(destination)
+    shown = asyncio.run(known_hosts.shown_keys(place.host, place.port))
+    found = [keys.fingerprint(key) for key in shown]
+    if fingerprint not in found:
+        raise ChatVaultError(
+            f"{place.host} shows a key with the fingerprint {', '.join(found)}",
+            hint="on the relay: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+        )
+    known_hosts.pin(context.places.ssh_dir, place.host, place.port, shown)
+    output.talk(f"pinned  {place.host}  {fingerprint}")
+    _tell_settings(_tunnel_settings(context), place.host, place.port)
+
+
+def _tunnel_settings(context: Context) -> TunnelSettings:
+    return context.settings().tunnel if context.places.config.exists() else TunnelSettings()
+
+
+def _agree(destination: str, changes: int, is_agreed: bool) -> None:
+    if is_agreed or not sys.stdin.isatty():
+        return
+    output.talk(f"Make these {changes} changes on {destination}? [y/N] ")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ChatVaultError("nothing was changed", hint="--yes makes the changes without asking")
+
+
+def _tell_settings(settings: TunnelSettings, host: str, port: int) -> None:
+    if (settings.enabled, settings.host, settings.port) == (True, host, port):
+        output.talk("Now: chatvault tunnel up")
+        return
+    at = f", port: {port}" if port != 22 else ""
+    output.talk(
+        f"Now set in config.yaml `tunnel: {{enabled: true, host: {host}{at}}}`, and restart the daemon."
+    )
+
+
+def _size(value: object) -> str:
+    size = float(value) if isinstance(value, int) else 0.0
+    for unit in _BYTES[:-1]:
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} {_BYTES[-1]}"

@@ -1,0 +1,46 @@
+"""How much text a whole answer holds: for the estimate where its provider counted nothing."""
+
+import msgspec
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(msgspec.Struct):
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message | None = None
+
+
+class _Body(msgspec.Struct):
+    choices: list[_Choice]
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+def text_length(body: bytes) -> int:
+    """Return the characters of text, reasoning and tool calls in a `chat.completion` object."""
+    try:
+        choices = _decode(body).choices
+    except msgspec.MsgspecError:
+        return len(body)
+    length = 0
+    for choice in choices:
+        if choice.message is not None:
+            message = choice.message
+            length += len(message.content or "") + len(message.reasoning_content or "")
+            for call in message.tool_calls or ():
+                if call.function is not None:
+                    length += len(call.function.name or "") + len(call.function.arguments or "")
+    return length

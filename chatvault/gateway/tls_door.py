@@ -1,0 +1,140 @@
+"""TLS over any transport, with the guard before the handshake.
+
+asyncio would shake hands first and tell us of a connection afterwards: ten thousand silent ones would then
+be ten thousand TLS states that nobody counts. Here a connection is counted when it is made, costs next to
+nothing until it has sent something, and what it sends first tells a client at the wrong door (http:// for
+https://) from one at the right one.
+"""
+
+import asyncio
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Callable
+from typing import cast
+
+from chatvault.gateway.guard import Guard
+from chatvault.gateway.guard_answers import HTTPS_ONLY
+from chatvault.gateway.guarded import Guarded
+from chatvault.gateway.lingering import address_of
+from chatvault.gateway.tls import Certificates
+
+# What is still to be sent when a connection closes has this long to be read.
+_SHUTDOWN_SECONDS = 60
+_HANDSHAKE_RECORD = 0x16
+
+
+class TlsDoor(asyncio.Protocol):
+    """A connection until its first bytes. `build` makes the protocol that is served inside."""
+
+    def __init__(
+        self, guard: Guard, certificates: Certificates, build: Callable[[], Guarded], *, via: str
+    ) -> None:
+        self._guard = guard
+        self._certificates = certificates
+        self._build = build
+        self._via = via
+        self._due = 0
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let it in, or turn it away."""
+        transport = cast(asyncio.Transport, transport)
+        if self._guard.enter(self, address_of(transport), via=self._via) is not None:
+            # Whatever could be said here would have to be said in TLS.
+            transport.abort()
+            return
+        self._transport = transport
+        self._due = self._guard.tick + self._guard.first_byte_ticks
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let it go."""
+        self._guard.leave(self)
+
+    def check(self, tick: int) -> None:
+        """End it if nothing came."""
+        if self._transport is not None and tick > self._due:
+            self._transport.abort()
+
+    def idleness(self) -> tuple[int, int] | None:
+        """Nothing is lost with it."""
+        return (0, self._due)
+
+    def evict(self) -> None:
+        """Make room."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Begin the handshake."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if data[0] != _HANDSHAKE_RECORD:
+            transport.write(HTTPS_ONLY)
+            transport.close()
+            return
+        tls = _Tls(self._guard, self._build(), self._certificates, transport)
+        self._guard.succeed(self, tls)
+        transport.set_protocol(tls)
+        tls.connection_made(transport)
+        feed(tls, data)
+
+
+class _Tls(SSLProtocol):
+    """The handshake and all after it; the guard's count ends with it."""
+
+    # A buffer of this size is kept for each connection: a TLS record and its frame need no more.
+    max_size = 32 * 1024
+
+    def __init__(
+        self, guard: Guard, app: Guarded, certificates: Certificates, transport: asyncio.Transport
+    ) -> None:
+        super().__init__(
+            asyncio.get_running_loop(),
+            app,
+            certificates.context,
+            None,  # type: ignore[arg-type]  # nobody waits for the handshake
+            server_side=True,
+            call_connection_made=True,
+            ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        self._guard = guard
+        self._app = app
+        self._raw = transport
+        self._due = guard.tick + guard.head_ticks
+        self._closing_since: int | None = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let it go."""
+        self._guard.leave(self)
+        super().connection_lost(exc)
+
+    def check(self, tick: int) -> None:
+        """Have the protocol inside look after itself; see that closing ends."""
+        if self._app.is_connected:
+            self._app.check(tick)
+        elif tick > self._due:
+            self._raw.abort()
+        if self._raw.is_closing():
+            if self._closing_since is None:
+                self._closing_since = tick
+            elif tick - self._closing_since > self._guard.stall_ticks:
+                self._raw.abort()
+
+    def idleness(self) -> tuple[int, int] | None:
+        """How little is lost with it; None while a request is being answered."""
+        return self._app.idleness() if self._app.is_connected else (0, self._due)
+
+    def evict(self) -> None:
+        """Make room."""
+        self._raw.abort()
+
+
+def feed(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
+    """Hand bytes to a protocol that wants them in a buffer of its own."""
+    view = memoryview(data)
+    while view:
+        buffer = memoryview(protocol.get_buffer(len(view)))
+        size = min(len(buffer), len(view))
+        buffer[:size] = view[:size]
+        protocol.buffer_updated(size)
+        view = view[size:]

@@ -1,0 +1,162 @@
+"""The check of the chain against its checkpoints: those kept in the database, and those a log kept."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from chatvault.core.checkpoint import Checkpoint
+from chatvault.store.checkpoints import all_checkpoints
+from chatvault.store.entries import Head
+from chatvault.store.reader import Reader
+from chatvault.store.signing import TrustedKeys
+from chatvault.store.verdict import Comparison, Findings
+
+RESTORED = "backup.restored"
+
+# A group may write 1,024 entries before it looks whether a checkpoint is due: this many never go without.
+_MOST_UNSEALED = 5000
+
+
+class _Line(msgspec.Struct):
+    line: str = ""
+
+
+class _Restore(msgspec.Struct):
+    highest_seq: int | None = None
+
+
+_line_of = msgspec.json.Decoder(_Line).decode
+_restore_of = msgspec.json.Decoder(_Restore).decode
+
+
+class CheckpointCheck:
+    """Compare the kept checkpoints with the chain. `base` is what the chain begins after: pruned entries."""
+
+    def __init__(self, reader: Reader, findings: Findings, *, keys: TrustedKeys | None, base: Head) -> None:
+        self._reader = reader
+        self._findings = findings
+        self._keys = keys
+        self._base = base
+        self._in_chain: dict[int, str] = {}
+
+    def entry(self, seq: int, body: bytes) -> None:
+        """Take an entry that holds a checkpoint."""
+        try:
+            self._in_chain[seq - 1] = _line_of(body).line
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._findings.add("checkpoint", seq=seq)
+
+    def finish(self, head_seq: int) -> None:
+        """Check signatures, hashes, and that table and chain hold the same checkpoints."""
+        wrong = self._findings.add
+        last = 0
+        for seq, digest, checkpoint in all_checkpoints(self._reader):
+            last = max(last, seq)
+            if checkpoint is None or (checkpoint.seq, checkpoint.statement.hash) != (seq, digest):
+                wrong("checkpoint", seq=seq)
+                continue
+            if self._keys is not None and not self._keys.believes(checkpoint):
+                is_known = checkpoint.statement.signer in self._keys.by_fingerprint
+                wrong("signature" if is_known else "unknown_signer", seq=seq)
+            if seq >= self._base.seq and _hash_at(self._reader, seq, self._base) != digest:
+                wrong("rewritten", seq=seq)
+            kept = self._in_chain.pop(seq, None)
+            if seq >= self._base.seq and kept != checkpoint.line():
+                wrong("checkpoint", seq=seq)
+        for seq in self._in_chain:
+            wrong("checkpoint", seq=seq)
+        if self._keys is not None and self._keys.by_fingerprint and head_seq - last > _MOST_UNSEALED:
+            wrong("unsealed", seq=last + 1)
+
+
+def compare(
+    reader: Reader, checkpoints: Iterable[Checkpoint], keys: TrustedKeys, findings: Findings
+) -> Comparison:
+    """Compare the chain with checkpoints that were kept elsewhere.
+
+    Adds `rewritten` (another entry stands there), `cut_off` (the chain ends before it), `signature` and
+    `unknown_signer` to `findings`. A checkpoint that doesn't fit is excused by a restored backup only where
+    a later, signed checkpoint in the database covers the entry of the restore: nobody without the key can
+    make one.
+    """
+    base = reader.base()
+    head = reader.head()
+    restores = _signed_restores(reader, keys)
+    read = matched = 0
+    lost: list[int] = []
+    restored_at: int | None = None
+    for checkpoint in checkpoints:
+        read += 1
+        seq = checkpoint.seq
+        if not keys.believes(checkpoint):
+            is_known = checkpoint.statement.signer in keys.by_fingerprint
+            findings.add("signature" if is_known else "unknown_signer", seq=seq)
+            continue
+        if seq < base.seq and head.seq >= seq:
+            # Pruned: what lies before the base is in an archive, and the base is bound to it by its hash.
+            matched += 1
+            continue
+        if _hash_at(reader, seq, base) == checkpoint.statement.hash:
+            matched += 1
+            continue
+        excuse = next(
+            (
+                each
+                for each in restores
+                if each.seq <= seq
+                and checkpoint.statement.ts_ms <= each.ts_ms
+                and (each.highest_seq is None or seq <= each.highest_seq)
+            ),
+            None,
+        )
+        if excuse is not None:
+            lost.append(seq)
+            restored_at = excuse.seq
+        else:
+            findings.add("rewritten" if seq <= head.seq else "cut_off", seq=seq)
+    return Comparison(read, matched, tuple(lost), restored_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Restored:
+    seq: int
+    ts_ms: int
+    highest_seq: int | None
+
+
+def _signed_restores(reader: Reader, keys: TrustedKeys) -> list[_Restored]:
+    rows = reader.select(
+        "SELECT seq, ts_ms, CAST(body AS BLOB) FROM audit WHERE kind = ? ORDER BY seq", (RESTORED,)
+    ).fetchall()
+    if not rows:
+        return []
+    base = reader.base()
+    sealed = max(
+        (
+            seq
+            for seq, digest, checkpoint in all_checkpoints(reader)
+            if checkpoint is not None
+            and checkpoint.seq == seq
+            and checkpoint.statement.hash == digest
+            and keys.believes(checkpoint)
+            and _hash_at(reader, seq, base) == digest
+        ),
+        default=0,
+    )
+    found = []
+    for seq, ts_ms, body in rows:
+        try:
+            restore = _restore_of(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        if seq <= sealed:
+            found.append(_Restored(int(seq), int(ts_ms), restore.highest_seq))
+    return found
+
+
+def _hash_at(reader: Reader, seq: int, base: Head) -> bytes | None:
+    if seq == base.seq:
+        return base.hash
+    found = reader.select("SELECT hash FROM audit WHERE seq = ?", (seq,)).fetchone()
+    return bytes(found[0]) if found else None

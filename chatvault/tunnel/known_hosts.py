@@ -1,0 +1,98 @@
+"""The relay's host keys as they were pinned when it was set up; any other key is refused."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import asyncssh
+
+from chatvault.errors import ChatVaultError
+
+_SECONDS = 10.0
+
+
+def known_hosts_file(ssh_dir: Path) -> Path:
+    """Return where the pinned keys lie."""
+    return ssh_dir / "known_hosts"
+
+
+def host_pattern(host: str, port: int) -> str:
+    """Return the host as known_hosts writes it."""
+    return host if port == 22 else f"[{host}]:{port}"
+
+
+def pinned(ssh_dir: Path, host: str, port: int) -> tuple[str, ...]:
+    """Return the keys pinned for a relay, each as `TYPE BASE64`."""
+    return tuple(
+        " ".join(line.split()[1:3])
+        for line in _lines(ssh_dir)
+        if host_pattern(host, port) in line.split()[0].split(",")
+    )
+
+
+def pin(ssh_dir: Path, host: str, port: int, keys: Sequence[str]) -> bool:
+    """Pin `keys` (public lines) for a relay, in place of what was pinned for it; return whether that is new.
+
+    Raises ChatVaultError for a line that is no key, or where the file can't be written.
+    """
+    if not keys:
+        raise ChatVaultError(f"{host} showed no host key to pin")
+    pattern = host_pattern(host, port)
+    wanted = []
+    for key in keys:
+        try:
+            words = asyncssh.import_public_key(key).export_public_key("openssh").decode().split()
+        except asyncssh.KeyImportError as exc:
+            raise ChatVaultError(f"{host} showed a host key that can't be read: {exc}") from exc
+        wanted.append(f"{pattern} {words[0]} {words[1]}")
+    others = [line for line in _lines(ssh_dir) if pattern not in line.split()[0].split(",")]
+    text = "\n".join([*others, *wanted]) + "\n"
+    path = known_hosts_file(ssh_dir)
+    if path.exists() and path.read_text() == text:
+        return False
+    _write(path, text)
+    return True
+
+
+async def shown_keys(host: str, port: int) -> tuple[str, ...]:
+    """Return the ed25519 host key that a server shows, without logging in. Raises ChatVaultError."""
+    try:
+        key = await asyncssh.get_server_host_key(
+            host,
+            port,
+            server_host_key_algs=["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512"],
+            config=None,
+        )
+    except (OSError, asyncssh.Error) as exc:
+        raise ChatVaultError(f"{host}:{port} does not answer as an SSH server: {exc}") from exc
+    if key is None:
+        raise ChatVaultError(f"{host}:{port} showed no host key")
+    return (key.export_public_key("openssh").decode().strip(),)
+
+
+def _lines(ssh_dir: Path) -> list[str]:
+    try:
+        text = known_hosts_file(ssh_dir).read_text()
+    except FileNotFoundError:
+        return []
+    except OSError as exc:
+        raise ChatVaultError(f"{known_hosts_file(ssh_dir)} can't be read: {exc.strerror}") from exc
+    return [line for line in text.splitlines() if len(line.split()) >= 3 and not line.startswith("#")]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".known_hosts.", dir=path.parent)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if os.geteuid() == 0:
+            owner = path.parent.parent.stat()
+            os.chown(name, owner.st_uid, owner.st_gid)
+            os.chown(path.parent, owner.st_uid, owner.st_gid)
+        Path(name).replace(path)
+    except OSError as exc:
+        raise ChatVaultError(f"{path} can't be written: {exc.strerror}") from exc

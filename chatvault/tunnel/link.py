@@ -1,0 +1,154 @@
+"""One SSH link to the relay: its public port listened on, and watched until it ends."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import asyncssh
+
+from chatvault.tunnel import ssh_internals
+from chatvault.tunnel.fair_link import FairLink
+from chatvault.tunnel.faults import Fault, LinkFault
+from chatvault.tunnel.listener import WINDOW_BYTES, Doorway
+from chatvault.tunnel.login import Login, log_in
+from chatvault.tunnel.relay import Relay
+from chatvault.tunnel.takeover import Parked, take_over
+
+_LISTEN_SECONDS = 8.0
+# sshd lets go of a port a moment after the session that held it has ended.
+_RELEASE_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+
+
+class Link:
+    """A link that is up. `end` holds what ended it, once `wait_closed` has returned."""
+
+    def __init__(self, login: Login) -> None:
+        self._connection = login.connection
+        self._watcher = login.watcher
+        self._spare: socket.socket | None = login.spare
+        self._hops = login.hops
+        self._listener: asyncssh.SSHListener | None = None
+        self.took_over: int | None = None
+
+    @property
+    def end(self) -> Exception | None:
+        """What ended the link."""
+        return self._watcher.end
+
+    async def listen(
+        self,
+        relay: Relay,
+        doorway: Doorway,
+        *,
+        parked: Parked,
+        may_take_over: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Have the relay listen, freeing the port from a dead session of ours where one holds it.
+
+        `may_take_over` raises LinkFault where another daemon answers on the port. Raises LinkFault.
+        """
+        loop = asyncio.get_running_loop()
+        cork = ssh_internals.Cork(self._connection, loop)
+        fair = FairLink(loop, cork.flush)
+        ssh_internals.take_over_flow_control(self._connection, pause=fair.pause, resume=fair.resume)
+        # The way is good now, so a reset reaches sshd; whatever these sessions held is free before we ask.
+        was_parked = parked.reset() > 0
+        factory = doorway.session_factory(fair)
+        if await self._try_to_listen(relay, factory, again=was_parked):
+            return
+        await may_take_over()
+        self.took_over = await take_over(self._connection)
+        if self.took_over and await self._try_to_listen(relay, factory, again=True):
+            return
+        raise LinkFault(
+            Fault(
+                "busy",
+                f"port {relay.public_port} on {relay.host} is taken, and nothing answers there",
+                "an old session may hold it for minutes; a relay set up by ChatVault lets go at once",
+            )
+        )
+
+    async def _try_to_listen(
+        self, relay: Relay, factory: Callable[[str, int], asyncssh.SSHTCPSession[bytes]], *, again: bool
+    ) -> bool:
+        for pause in (0.0, *(_RELEASE_PAUSES if again else ())):
+            await asyncio.sleep(pause)
+            try:
+                async with asyncio.timeout(_LISTEN_SECONDS):
+                    self._listener = await self._connection.create_server(
+                        factory, relay.bind, relay.public_port, window=WINDOW_BYTES
+                    )
+                return True
+            except asyncssh.ChannelListenError:
+                self._raise_if_forbidden(relay)
+        return False
+
+    def _raise_if_forbidden(self, relay: Relay) -> None:
+        for remark in self._watcher.remarks:
+            if "forwarding refused" in remark or "disabled port forwarding" in remark:
+                raise LinkFault(
+                    Fault(
+                        "permanent",
+                        f"{relay.host} forbids {relay.user} to listen on {relay.bind}:{relay.public_port}",
+                        f"chatvault tunnel setup USER@{relay.host} allows it, and that port alone",
+                    )
+                )
+
+    async def wait_closed(self) -> None:
+        """Return when the link has ended."""
+        await self._connection.wait_closed()
+
+    async def round_trip(self, *, seconds: float) -> float | None:
+        """Return the round-trip time to the relay in seconds, None where it can't be told.
+
+        Raises TimeoutError after `seconds`.
+        """
+        # Not the loop's clock: uvloop's goes in whole milliseconds.
+        started = time.monotonic()
+        async with asyncio.timeout(seconds):
+            is_proof = await ssh_internals.prove_alive(self._connection)
+        return time.monotonic() - started if is_proof else None
+
+    def stop_listening(self) -> None:
+        """Take no more connections; those there are go on."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    async def close(self) -> None:
+        """End the link politely."""
+        self.stop_listening()
+        self._connection.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._connection.wait_closed()
+        self.abort()
+
+    def drop(self) -> None:
+        """End a link that went silent. The TCP connection stays, until it is released."""
+        self._connection.abort()
+
+    def abort(self) -> None:
+        """End the link at once."""
+        self._connection.abort()
+        for hop in reversed(self._hops):
+            hop.close()
+        self.release(None)
+
+    def release(self, parked: Parked | None) -> None:
+        """Let go of the TCP connection; with `parked`, keep it to be reset later: the relay went silent."""
+        if self._spare is not None:
+            if parked is not None:
+                parked.keep(self._spare)
+            else:
+                self._spare.close()
+            self._spare = None
+        for hop in self._hops:
+            hop.abort()
+
+
+async def connect(relay: Relay) -> Link:
+    """Log in to the relay within 10 s. Raises LinkFault, OSError, or an error of asyncssh."""
+    return Link(await log_in(relay))

@@ -1,0 +1,168 @@
+"""What sshd's forwarded connections become: one guarded session each, served by the protocol it is given."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+
+from chatvault.tunnel.channel import ChannelTransport
+from chatvault.tunnel.fair_link import FairLink
+from chatvault.tunnel.ssh_internals import cap_send_window
+
+if TYPE_CHECKING:
+    Session = asyncssh.SSHTCPSession[bytes]
+else:
+    Session = asyncssh.SSHTCPSession
+
+_log = logging.getLogger("chatvault.tunnel")
+WINDOW_BYTES = 262_144
+_CHANNEL_BUFFER_BYTES = 32_768
+ProtocolFactory = Callable[[], asyncio.Protocol]
+
+
+class Traffic:
+    """What has passed through the tunnel since the daemon started, over all its links."""
+
+    def __init__(self) -> None:
+        self._ended_in = self._ended_out = 0
+        self.open: set[ChannelTransport] = set()
+
+    def add(self, transport: ChannelTransport) -> None:
+        """Count a new connection."""
+        self.open.add(transport)
+
+    def remove(self, transport: ChannelTransport) -> None:
+        """Count a connection that is over."""
+        if transport in self.open:
+            self.open.discard(transport)
+            self._ended_in += transport.bytes_in
+            self._ended_out += transport.bytes_out
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes from devices."""
+        return self._ended_in + sum(each.bytes_in for each in self.open)
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes to devices."""
+        return self._ended_out + sum(each.bytes_out for each in self.open)
+
+
+class Doorway:
+    """Accept the relay's forwarded connections.
+
+    `make_protocol` makes what serves one, TLS included; `local` is the public address and port;
+    `admit` says whether one more connection from an address may come in. The device's address is the relay's
+    word: good for limits and logs, never for permission.
+    """
+
+    def __init__(
+        self,
+        make_protocol: ProtocolFactory,
+        traffic: Traffic,
+        *,
+        local: tuple[str, int],
+        admit: Callable[[str], bool],
+    ) -> None:
+        self._make_protocol = make_protocol
+        self.traffic = traffic
+        self._local = local
+        self._admit = admit
+
+    def session_factory(self, link: FairLink) -> Callable[[str, int], "ChannelSession"]:
+        """Return what asyncssh calls for each connection."""
+
+        def accept(host: str, port: int) -> ChannelSession:
+            self._check_room(host)
+            return ChannelSession(self, link, (host, port))
+
+        return accept
+
+    def _check_room(self, host: str) -> None:
+        # Before a byte is read or a handshake begun. Only this error leaves the link as it is.
+        if not self._admit(host):
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many connections")
+
+    def open(self, link: FairLink, channel: Any, peer: tuple[str, int]) -> ChannelTransport:
+        """Serve a new channel."""
+        loop = asyncio.get_running_loop()
+        channel.set_write_buffer_limits(high=_CHANNEL_BUFFER_BYTES)
+        cap_send_window(channel, WINDOW_BYTES)
+        transport = ChannelTransport(
+            link,
+            channel,
+            loop=loop,
+            peer=peer,
+            local=self._local,
+            on_end=self.traffic.remove,
+        )
+        self.traffic.add(transport)
+        return transport
+
+    def serve(self, transport: ChannelTransport) -> None:
+        """Put a protocol above a new transport."""
+        protocol = self._make_protocol()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+
+class ChannelSession(Session):
+    """Pass asyncssh's callbacks on to the transport, and let no error of one connection out of it.
+
+    asyncssh ends the whole link, with every device on it, for an exception in any one of these.
+    """
+
+    def __init__(self, doorway: Doorway, link: FairLink, peer: tuple[str, int]) -> None:
+        self._doorway = doorway
+        self._link = link
+        self._peer = peer
+        self._transport: ChannelTransport | None = None
+
+    def connection_made(self, chan: Any) -> None:
+        """Start serving."""
+
+        def start() -> None:
+            self._transport = self._doorway.open(self._link, chan, self._peer)
+            self._doorway.serve(self._transport)
+
+        self._guarded(start)
+
+    def data_received(self, data: bytes, datatype: Any) -> None:
+        """Hand on what the device sent."""
+        if self._transport is not None:
+            self._guarded(self._transport.feed, data)
+
+    def eof_received(self) -> bool:
+        """Hand on that the device sends no more. True: asyncssh shall not answer that by itself."""
+        if self._transport is not None:
+            self._guarded(self._transport.feed_eof)
+        return True
+
+    def pause_writing(self) -> None:
+        """Hold back: the channel's window is used up."""
+        if self._transport is not None:
+            self._guarded(self._transport.channel_is_full)
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        if self._transport is not None:
+            self._guarded(self._transport.channel_has_room)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the protocol: the device has left, or the whole link is gone."""
+        if self._transport is not None:
+            self._guarded(self._transport.end, exc)
+
+    def _guarded(self, work: Callable[..., None], *args: Any) -> None:
+        try:
+            work(*args)
+        except Exception as exc:
+            self._give_up(exc)
+
+    def _give_up(self, exc: Exception) -> None:
+        _log.error("a connection through the tunnel failed inside", exc_info=exc)
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,447 @@
+"""Tests of the guard, over real sockets: each attack by itself, on both loops, plain and in TLS."""
+
+import asyncio
+import ssl
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatvault.gateway import private_ca
+from chatvault.gateway.tls import Certificates
+from tests.support.guarded import LOOPS, QUICK, Run, Served, hang_up, request, served
+
+HOST = b"host: localhost\r\n"
+
+
+class Way:
+    """How a test's server is reached."""
+
+    def __init__(self, run: Run, tls: dict[str, Any]) -> None:
+        self.run = run
+        self.tls = tls
+
+    def served(self, **changes: Any) -> Any:
+        return served(limits=replace(QUICK, **changes), **self.tls)
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder: Path = tmp_path_factory.mktemp("tls")
+    now = datetime.now(UTC)
+    authority = private_ca.new_authority(now)
+    pair = private_ca.new_certificate(authority, ["localhost", "127.0.0.1"], now=now)
+    (folder / "cert.pem").write_text(pair.cert)
+    (folder / "key.pem").write_text(pair.key)
+    return {
+        "certificates": Certificates(folder / "cert.pem", folder / "key.pem"),
+        "client": ssl.create_default_context(cadata=authority.cert),
+    }
+
+
+@pytest.fixture(params=["plain", "tls"])
+def layer(request: pytest.FixtureRequest, tls: dict[str, Any]) -> dict[str, Any]:
+    return tls if request.param == "tls" else {}
+
+
+@pytest.fixture(params=LOOPS)
+def way(request: pytest.FixtureRequest, layer: dict[str, Any]) -> Way:
+    return Way(request.param, layer)
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", 400, id="no Host"),
+        pytest.param(b"GET / HTTP/1.0\r\n\r\n", 400, id="no Host in HTTP/1.0"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + HOST + HOST + b"\r\n", 400, id="two Hosts"),
+        pytest.param(b"GET / HTTP/1.1\r\nhost: evil.example\r\n\r\n", 421, id="a foreign Host"),
+        pytest.param(
+            b"GET / HTTP/1.1\r\n" + HOST + b"host: evil.example\r\n\r\n", 400, id="ours, then a foreign Host"
+        ),
+        pytest.param(request(b"GET", b"/", b"x: " + b"a" * 17_000), 431, id="a head of 17 kB"),
+        pytest.param(request(b"GET", b"/" + b"a" * 17_000), 431, id="a URL of 17 kB"),
+        pytest.param(request(b"GET", b"/", b"x: " + b"a" * 2_000_000), 431, id="a head of 2 MB"),
+        pytest.param(request(b"GET", b"/", *[b"x: y"] * 64), 431, id="65 headers"),
+        pytest.param(b"\r\n" * 20_000, 431, id="empty lines without end"),
+        pytest.param(
+            request(b"POST", b"/", b"content-length: 5", b"transfer-encoding: chunked", body=b"0\r\n\r\n"),
+            400,
+            id="Content-Length and Transfer-Encoding",
+        ),
+        pytest.param(
+            request(b"POST", b"/", b"transfer-encoding: chunked", b"content-length: 5", body=b"0\r\n\r\n"),
+            400,
+            id="Transfer-Encoding and Content-Length",
+        ),
+        pytest.param(
+            request(b"POST", b"/", b"content-length: 1", b"content-length: 2", body=b"ab"),
+            400,
+            id="two Content-Lengths",
+        ),
+        pytest.param(
+            request(b"POST", b"/", b"content-length: 1, 1", body=b"a"), 400, id="a list of Content-Lengths"
+        ),
+        pytest.param(
+            request(b"POST", b"/", b"content-length: +1", body=b"a"), 400, id="a signed Content-Length"
+        ),
+        pytest.param(
+            request(b"POST", b"/", b"transfer-encoding: chunked, identity", body=b"0\r\n\r\n"),
+            400,
+            id="chunked not last",
+        ),
+        pytest.param(
+            request(b"POST", b"/", b"transfer-encoding : chunked", body=b"0\r\n\r\n"),
+            400,
+            id="a blank before the colon",
+        ),
+        pytest.param(request(b"POST", b"/", b"x: y\r\n z", b"content-length: 0"), 400, id="a folded header"),
+        pytest.param(b"GET / HTTP/1.1\nhost: localhost\n\n", 400, id="bare LF"),
+        pytest.param(b"GET / HTTP/1.1\r\nhost: localhost\nx: y\r\n\r\n", 400, id="bare LF in the head"),
+        pytest.param(
+            request(b"POST", b"/", b"transfer-encoding: chunked", body=b"1\na\n0\n\n"),
+            400,
+            id="bare LF in chunks",
+        ),
+        pytest.param(
+            request(b"POST", b"/", b"transfer-encoding: chunked", body=b"-1\r\na\r\n"), 400, id="chunk of -1"
+        ),
+        pytest.param(b"CONNECT evil.example:80 HTTP/1.1\r\n" + HOST + b"\r\n", 400, id="CONNECT"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, id="HTTP/2"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, id="TLS inside"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n", 400, id="SSH"),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_refused(way: Way, data: bytes, status: int) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            got = await server.ask(data)
+            assert got.startswith(b"HTTP/1.1 %d " % status), got[:300]
+            assert got.count(b"connection: close\r\n") == 1 and b"HTTP/1.1 200 " not in got, (
+                "nothing after it is answered"
+            )
+            assert b'{"error":{"message":"' in got
+            assert server.app.bodies == [], "the app has answered nothing"
+            await server.is_served()
+            await server.is_empty()
+
+    way.run(main())
+
+
+def test_a_name_that_is_not_ours_is_told_where_it_could_be_allowed(way: Way) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            got = await server.ask(b"GET / HTTP/1.1\r\nhost: box.local:4000\r\n\r\n")
+            assert b"box.local:4000" in got
+            assert b"server.allowed_hosts" in got
+
+    way.run(main())
+
+
+@pytest.mark.parametrize(
+    ("data", "answer"),
+    [
+        pytest.param(b"", b"", id="nothing"),
+        pytest.param(b"\r\n", b"HTTP/1.1 408 ", id="an empty line"),
+        pytest.param(b"GET / HT", b"HTTP/1.1 408 ", id="half a line"),
+        pytest.param(b"GET / HTTP/1.1\r\nx: y\r\n", b"HTTP/1.1 408 ", id="half a head"),
+        pytest.param(request(b"POST", b"/", b"content-length: 9"), b"HTTP/1.1 408 ", id="no body"),
+        pytest.param(
+            request(b"POST", b"/", b"content-length: 9", body=b"a"), b"HTTP/1.1 408 ", id="half a body"
+        ),
+        pytest.param(
+            request(b"POST", b"/", b"transfer-encoding: chunked", body=b"5\r\nabc"),
+            b"HTTP/1.1 408 ",
+            id="half a chunk",
+        ),
+        pytest.param(
+            request(b"POST", b"/", b"transfer-encoding: chunked", body=b"1\r\na\r\n0\r\nx: y\r\n"),
+            b"HTTP/1.1 408 ",
+            id="half a trailer",
+        ),
+        pytest.param(
+            request(b"POST", b"/unread", b"content-length: 9", body=b"a"),
+            b"HTTP/1.1 404 ",
+            id="half a body nobody wants",
+        ),
+    ],
+)
+def test_what_stops_in_the_middle_is_ended(way: Way, data: bytes, answer: bytes) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            got = await server.ask(data)
+            assert got.startswith(answer) and bool(got) == bool(answer), got
+            await server.is_empty()
+
+    way.run(main())
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"", request(b"GET", b"/"), request(b"POST", b"/", b"content-length: 90000")],
+    ids=["at first", "after a request", "as a body"],
+)
+def test_dripping_does_not_keep_a_connection(way: Way, start: bytes) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            reader, writer = await server.connect()
+            writer.write(start)
+            async with asyncio.timeout(5):
+                with suppress(ConnectionError):
+                    while not reader.at_eof() and len(server.guard):
+                        writer.write(b"G" if b"length" not in start else b"x")
+                        await asyncio.sleep(0.02)
+            assert not len(server.guard) or reader.at_eof()
+            await hang_up(writer)
+            await server.is_empty()
+
+    way.run(main())
+
+
+def test_a_body_above_the_floor_rate_may_take_its_time(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(body_floor_bytes_per_second=1000) as server:
+            reader, writer = await server.connect()
+            writer.write(request(b"POST", b"/", b"content-length: 10000", b"connection: close"))
+            for _ in range(40):
+                writer.write(bytes(250))
+                await asyncio.sleep(0.025)
+            assert (await reader.read()).endswith(b"10000")
+            await hang_up(writer)
+
+    way.run(main())
+
+
+def test_a_body_that_came_fast_may_not_rest_for_long_on_that(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(body_floor_bytes_per_second=1000) as server:
+            got = await server.ask(request(b"POST", b"/", b"content-length: 90001", body=bytes(90_000)))
+            assert got.startswith(b"HTTP/1.1 408 "), got
+            await server.is_empty()
+            assert server.app.left == 1
+
+    way.run(main())
+
+
+def test_trailers_without_end_are_refused(way: Way) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            head = request(b"POST", b"/", b"transfer-encoding: chunked", body=b"1\r\na\r\n0\r\n")
+            got = await server.ask(head + b"x: " + b"y" * 500_000)
+            assert got.startswith(b"HTTP/1.1 400 "), got
+            got = await server.ask(head + b"x: y\r\n" * 50_000)
+            assert got.startswith(b"HTTP/1.1 400 "), got
+            await server.is_empty()
+
+    way.run(main())
+
+
+def test_trailers_are_no_headers(way: Way) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            trailer = b"1\r\na\r\n0\r\nauthorization: Bearer x\r\n\r\n"
+            await server.ask(
+                request(b"POST", b"/", b"transfer-encoding: chunked", b"connection: close", body=trailer)
+            )
+            assert server.app.bodies == [1]
+            assert b"authorization" not in dict(server.app.scopes[0]["headers"])
+
+    way.run(main())
+
+
+def test_a_client_that_is_refused_while_it_sends_gets_to_read_why(way: Way) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            head = request(b"POST", b"/early", b"content-length: 3000000")
+            for _ in range(5):
+                got = await server.ask(head + bytes(3_000_000))
+                assert got.startswith(b"HTTP/1.1 401 "), got
+            await server.is_empty()
+
+    way.run(main())
+
+
+def test_a_body_nobody_reads_is_not_taken_for_ever(way: Way) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            got = await server.ask(
+                request(b"POST", b"/unread", b"content-length: 200000000") + bytes(5_000_000)
+            )
+            assert got.startswith(b"HTTP/1.1 404 ") and got.count(b"HTTP/1.1") == 1, got
+            await server.is_empty()
+
+    way.run(main())
+
+
+def test_a_client_that_does_not_read_is_cut(way: Way) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            reader, writer = await server.connect()
+            writer.transport.pause_reading()
+            writer.write(request(b"GET", b"/flood"))
+            await server.is_empty()
+            assert server.app.left == 1, "the app is told"
+            await hang_up(writer)
+            assert reader is not None
+
+    way.run(main())
+
+
+def test_more_requests_at_once_than_anyone_sends_end_the_connection(way: Way) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            await server.ask(request(b"GET", b"/") * 5000)
+            await server.is_empty()
+            assert len(server.app.scopes) <= 40
+            got = await server.ask(request(b"GET", b"/") * 20 + request(b"GET", b"/", b"connection: close"))
+            assert got.count(b"HTTP/1.1 200 ") == 21
+
+    way.run(main())
+
+
+@pytest.mark.parametrize("behind", [b"", request(b"GET", b"/")], ids=["alone", "another behind it"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["at once", "later"])
+def test_a_client_that_leaves_is_heard_of_without_a_look(way: Way, behind: bytes, is_late: bool) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            _, writer = await server.connect()
+            writer.write(request(b"GET", b"/wait") + (b"" if is_late else behind))
+            while not server.app.scopes:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
+            if is_late:
+                writer.write(behind)
+                await asyncio.sleep(0.02)
+            assert server.app.left == 0
+            await hang_up(writer)
+            await server.is_empty()
+            assert server.app.left == 1
+            assert len(server.app.scopes) == 1, "what waited behind it was not begun"
+            await server.is_served()
+
+    way.run(main())
+
+
+def test_a_connection_that_rests_is_closed_and_one_that_waits_for_its_answer_is_not(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(keep_alive_seconds=0.2) as server:
+            reader, writer = await server.connect()
+            writer.write(request(b"GET", b"/"))
+            async with asyncio.timeout(5):
+                assert (await reader.read(65_536)).startswith(b"HTTP/1.1 200 ")
+                assert await reader.read() == b""
+            await hang_up(writer)
+            _, writer = await server.connect()
+            writer.write(request(b"GET", b"/wait"))
+            await asyncio.sleep(0.5)
+            assert server.app.left == 0
+            await hang_up(writer)
+            await server.is_empty()
+
+    way.run(main())
+
+
+def test_an_offer_of_another_protocol_is_passed_over(way: Way) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            offer = (b"connection: upgrade, http2-settings", b"upgrade: h2c", b"http2-settings: AAMAAABkAAQ")
+            data = request(b"GET", b"/", *offer) + request(
+                b"POST", b"/", *offer, b"content-length: 3", body=b"abc"
+            )
+            got = await server.ask(data + request(b"GET", b"/", b"connection: close"))
+            assert got.count(b"HTTP/1.1 200 ") == 3
+            assert server.app.bodies == [0, 3, 0]
+
+    way.run(main())
+
+
+def test_connections_in_all_are_limited(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(max_connections=5, body_grace_seconds=60) as server:
+            held = [await server.connect() for _ in range(5)]
+            for _, each in held:
+                each.write(request(b"POST", b"/", b"content-length: 9"))
+            while len(server.app.scopes) < 5:
+                await asyncio.sleep(0.01)
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            with suppress(ConnectionError):
+                got = await reader.read()
+                assert got.startswith(b"HTTP/1.1 503 ") or server.client is not None, got
+            await hang_up(writer)
+            assert server.guard.refused == 1
+            for _, each in held:
+                await hang_up(each)
+            await server.is_empty()
+            await server.is_served()
+
+    way.run(main())
+
+
+def test_silent_connections_make_room_for_those_who_ask(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(
+            max_connections=5, first_byte_seconds=60, head_seconds=60, body_grace_seconds=60
+        ) as server:
+            resting_reader, resting = await server.connect()
+            resting.write(request(b"GET", b"/"))
+            await resting_reader.readuntil(b"\r\n\r\n0")
+            busy_reader, busy = await server.connect()
+            busy.write(request(b"POST", b"/", b"content-length: 1", b"connection: close"))
+            while len(server.app.scopes) < 2:
+                await asyncio.sleep(0.01)
+            held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(300)]
+            for _, each in held[::2]:
+                each.write(b"\x16" if server.client else b"GET ")
+            for _ in range(5):
+                await server.is_served()
+            assert len(server.guard) <= 5
+            assert server.guard.evicted >= 290
+            busy.write(b"x")
+            assert (await busy_reader.read()).startswith(b"HTTP/1.1 200 "), "who is being answered stays"
+            for _, each in [*held, (None, busy), (None, resting)]:
+                await hang_up(each)
+            await server.is_empty()
+
+    way.run(main())
+
+
+def test_connections_end_with_the_server_on_time(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(first_byte_seconds=60) as server:
+            reader, writer = await server.connect()
+            writer.write(request(b"GET", b"/"))
+            await reader.readuntil(b"\r\n\r\n0")
+        async with asyncio.timeout(2):
+            with suppress(ConnectionError, ssl.SSLError):
+                assert await reader.read() == b""
+        await hang_up(writer)
+
+    way.run(main())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_plain_http_at_the_door_of_https_is_told_so(run: Run, tls: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with served(**tls) as server:
+            plain = Served(server.port, server.guard, server.app, server.http, None)
+            got = await plain.ask(request(b"GET", b"/"))
+            assert got.startswith(b"HTTP/1.1 400 ") and b"https://" in got
+            await server.is_empty()
+
+    run(main())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+@pytest.mark.parametrize("hello", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01", b"\x16" + bytes(40_000)])
+def test_a_handshake_that_does_not_come_is_given_up(run: Run, tls: dict[str, Any], hello: bytes) -> None:
+    async def main() -> None:
+        async with served(**tls) as server:
+            plain = Served(server.port, server.guard, server.app, server.http, None)
+            await plain.ask(hello, seconds=15)
+            await server.is_empty()
+            await server.is_served()
+
+    run(main())

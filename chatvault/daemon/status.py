@@ -27,7 +27,7 @@ from chatvault.store.usage import report
 from chatvault.store.writer import Store
 
 # A provider that is slow to say what it has loaded must not make the status slow.
-_ASK_SECONDS = 0.5
+_ASK_SECONDS = 2.0
 
 
 class Status:

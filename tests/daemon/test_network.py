@@ -5,7 +5,7 @@ from pathlib import Path
 from chatvault.daemon.network import network_bytes
 
 TABLE = """Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls
     lo:  999 1 0 0 0 0 0 0 999 1 0 0 0 0 0 0
   eth0: 1000 1 0 0 0 0 0 0 20 1 0 0 0 0 0 0
 wlan0:5 1 0 0 0 0 0 0 7 1 0 0 0 0 0 0

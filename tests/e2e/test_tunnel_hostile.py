@@ -153,7 +153,8 @@ def test_idle_connections(there: World, daemon: HomeDaemon, tell: Tell, is_full:
                 open_at_once = max(open_at_once, daemon.tunnel()["connections"])
                 watch.look()
         open_at_once = max(open_at_once, daemon.tunnel()["connections"])
-        assert open_at_once > 0.8 * count
+        # sshd takes them one by one, and slower the more there are.
+        assert open_at_once > count // 2
         watch.judge(tell, f"{open_at_once} idle connections at once")
     finally:
         for each in made:

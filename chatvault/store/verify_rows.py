@@ -12,17 +12,11 @@ from chatvault.store.reader import Reader
 from chatvault.store.rows import LEDGER_COLUMNS, Cell
 from chatvault.store.verdict import Findings
 
-# The row as the canonical JSON that its entry holds, where the request had one attempt. SQLite writes it: equal
-# texts spare reading both sides value by value.
+# The row as the canonical JSON that its entry holds, where the request had one attempt. SQLite writes it:
+# equal texts spare reading both sides value by value.
 _TRUTH = "json(CASE stream WHEN 1 THEN 'true' WHEN 0 THEN 'false' END)"
 _AS_JSON = ",".join(
-    f"'{name}',"
-    + (
-        "json(CASE stream WHEN 1 THEN 'true' WHEN 0 THEN 'false' END)"
-        if name == "stream"
-        else f"ledger.{name}"
-    )
-    for name in sorted(LEDGER_COLUMNS)
+    f"'{name}',{_TRUTH if name == 'stream' else f'ledger.{name}'}" for name in sorted(LEDGER_COLUMNS)
 )
 ENTRIES_WITH_ROWS = f"""SELECT seq, ts_ms, kind, request_id, audit.token_id, CAST(body AS BLOB), hash,
     ledger.rate_card_id, body = json_object({_AS_JSON}) AND audit.token_id = ledger.token_id

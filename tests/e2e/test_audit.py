@@ -1,4 +1,4 @@
-"""The audit chain of the running program: signed, exported, pruned, and checked by people without ChatVault."""
+"""The audit chain of the running program: signed, exported, pruned, and checked without ChatVault."""
 
 import json
 import subprocess

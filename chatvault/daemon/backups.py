@@ -61,6 +61,7 @@ class Backups:
 
     async def keep(self, settings: BackupSettings) -> None:
         """Make backups by the schedule for as long as the daemon runs; a failure is a health condition."""
+        await asyncio.to_thread(backup.sweep, self._folder, self._database.parent)
         pause = _LOOK_SECONDS
         while True:
             await asyncio.sleep(pause)

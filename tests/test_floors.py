@@ -38,6 +38,8 @@ _DOORS = {
         "tunnel/keys.py",
         "tunnel/known_hosts.py",
         "tunnel/link.py",
+        "tunnel/login.py",
+        "tunnel/watch.py",
         "tunnel/listener.py",
         "tunnel/ssh_internals.py",
         "tunnel/supervisor.py",

@@ -58,7 +58,8 @@ class ControlClient:
             )
         if isinstance(exc, PermissionError):
             return NotPermitted(
-                f"the daemon's socket {self._path} belongs to {_owner(self._path)}", hint="use sudo"
+                f"the daemon's socket {self._path} belongs to {_owner(self._path)}",
+                hint="use sudo; members of the group chatvault may read (sudo usermod -aG chatvault YOU)",
             )
         if isinstance(exc, TimeoutError | BlockingIOError):
             return ChatVaultError("the daemon does not answer", hint="chatvault doctor")

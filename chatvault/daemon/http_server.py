@@ -86,6 +86,8 @@ class HttpServer:
         self._certificates = certificates
         self._guard = Guard(GuardLimits(), Hosts()) if guard is None else guard
         self._listeners = listeners
+        self.addresses: list[tuple[str, int]] = [each.getsockname()[:2] for each in listeners]
+        """The addresses and ports that are listened on."""
         self._servers: list[asyncio.Server] = []
         self._state = ServerState()
         self._config = Config(
@@ -110,11 +112,6 @@ class HttpServer:
     def connections(self) -> int:
         """How many connections are open."""
         return len(self._state.connections)
-
-    @property
-    def addresses(self) -> list[tuple[str, int]]:
-        """The addresses and ports that are listened on."""
-        return [listener.getsockname()[:2] for listener in self._listeners]
 
     def set_date(self) -> None:
         """Set the Date header that answers carry, to the second."""

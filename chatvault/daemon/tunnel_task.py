@@ -75,9 +75,10 @@ class TunnelTask:
             return None
         logging.getLogger("asyncssh").setLevel(logging.ERROR)
         # asyncssh takes a while to import: a daemon without a relay does without it.
-        from chatvault.tunnel.link import Relay
         from chatvault.tunnel.listener import Doorway, Traffic
-        from chatvault.tunnel.supervisor import Tools, Tunnel
+        from chatvault.tunnel.relay import Relay
+        from chatvault.tunnel.supervisor import Tunnel
+        from chatvault.tunnel.tools import Tools
 
         relay = Relay(
             host=wanted.host,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from chatvault.core.text import counted
 from chatvault.errors import DatabaseDamaged, StoreError
 from chatvault.store import faults
 from chatvault.store.connections import read_only
@@ -87,7 +88,8 @@ def check(path: Path, *, keys: TrustedKeys) -> Backup:
         first = verdict.problems[0]
         where = "" if first.seq is None else f" at entry {first.seq}"
         raise DatabaseDamaged(
-            f"{path} doesn't verify: {len(verdict.problems)} problems, the first one ({first.kind}){where}",
+            f"{path} doesn't verify: {counted(len(verdict.problems), 'problem')}, "
+            f"the first one ({first.kind}){where}",
             hint="chatvault audit verify --full",
         )
     return Backup(path, path.stat().st_size, head.seq, head.hash.hex(), int(requests))

@@ -36,6 +36,17 @@ class LinkFault(ChatVaultError):
         self.fault = fault
 
 
+class Contended(LinkFault):
+    """Another daemon answers on the port."""
+
+
+NO_TLS = Fault(
+    "permanent",
+    "the tunnel stays down without TLS: access tokens would cross the internet in clear",
+    "chatvault tls self-signed, and server.tls in the settings; or tunnel.allow_plain_http: true",
+)
+
+
 def explain(exc: BaseException, *, relay: str) -> Fault:
     """Say what `exc` means for the link to `relay`."""
     if isinstance(exc, LinkFault):

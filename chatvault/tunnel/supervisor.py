@@ -7,44 +7,28 @@ off → connecting → up → (lost) → connecting …
 """
 
 import asyncio
-import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import asyncssh
 
 from chatvault.core.backoff import TakeOvers, is_stable, pause_seconds
 from chatvault.tunnel.certificate import TlsProvider, presented_certificate
-from chatvault.tunnel.faults import Fault, LinkFault, explain
-from chatvault.tunnel.link import Link, Relay, connect
+from chatvault.tunnel.faults import NO_TLS, Contended, Fault, LinkFault, explain
+from chatvault.tunnel.link import Link, connect
 from chatvault.tunnel.listener import Doorway
 from chatvault.tunnel.probe import Identity, Outside, look_from_outside
+from chatvault.tunnel.relay import Relay
 from chatvault.tunnel.status import Change, State, TunnelStatus
 from chatvault.tunnel.takeover import Parked
+from chatvault.tunnel.tools import Tools
 from chatvault.tunnel.wake import watch_network, watch_sleep
+from chatvault.tunnel.watch import CHANGE_SECONDS, WAKE_SECONDS, OutsideWatch, RoundTrips
 
 _ERRORS = (OSError, asyncssh.Error, LinkFault, ValueError)
 _CONTENDED_SECONDS = 30.0
 _FLAP_SECONDS = 2.0
 _MOST_FLAPS = 5
-_ROUND_TRIP_EVERY = 15.0
-_OUTSIDE_FIRST = 1.0
-_OUTSIDE_EVERY = 300.0
 _ALIVE_SECONDS = 1.5
-
-
-class Contended(LinkFault):
-    """Another daemon answers on the port."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
-    """What the tunnel asks of the world: the clock (s), the wall clock (ms), chance in [0, 1), nonces."""
-
-    clock: Callable[[], float]
-    now_ms: Callable[[], int]
-    chance: Callable[[], float]
-    nonce: Callable[[], str]
 
 
 class Tunnel:
@@ -71,11 +55,9 @@ class Tunnel:
         self._identity = identity
         self._tools = tools
         self._on_change = on_change
-        self._on_outside = on_outside
         self._wanted, self._unwanted = asyncio.Event(), asyncio.Event()
         self._unwanted.set()
         self._nudge, self._settled, self._is_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._doubted = asyncio.Event()
         self._parked = Parked()
         self._take_overs = TakeOvers()
         self._link: Link | None = None
@@ -90,9 +72,9 @@ class Tunnel:
         self._retry_at: float | None = None
         self._attempt = 0
         self._links = 0
-        self._round_trip: float | None = None
         self._recovery: float | None = None
-        self._outside: Outside | None = None
+        self._trips = RoundTrips(self._is_up, lambda: self._link, self._lose)
+        self._outside = OutsideWatch(self._is_up, self.look, on_outside)
 
     # --- asked from outside
 
@@ -149,9 +131,9 @@ class Tunnel:
             connections=len(traffic.open),
             bytes_in=traffic.bytes_in,
             bytes_out=traffic.bytes_out,
-            round_trip_seconds=self._round_trip,
+            round_trip_seconds=self._trips.seconds,
             last_recovery_seconds=self._recovery,
-            outside=self._outside,
+            outside=self._outside.found,
         )
 
     async def look(self) -> Outside:
@@ -165,8 +147,8 @@ class Tunnel:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch_sleep(self._woke), name="tunnel: sleep")
             tasks.create_task(watch_network(self._network_changed), name="tunnel: network")
-            tasks.create_task(self._measure(), name="tunnel: round trips")
-            tasks.create_task(self._keep_looking(), name="tunnel: outside check")
+            tasks.create_task(self._trips.run(), name="tunnel: round trips")
+            tasks.create_task(self._outside.run(), name="tunnel: outside check")
             while True:
                 await self._wanted.wait()
                 keeper = tasks.create_task(self._keep_up(), name="tunnel: link")
@@ -195,7 +177,7 @@ class Tunnel:
         self._set("connecting", None)
         self._silence, self._is_contended = None, False
         if self._tls() is None and not self._allow_plain_http:
-            return _NO_TLS
+            return NO_TLS
         link: Link | None = None
         try:
             link = await connect(self._relay)
@@ -228,7 +210,7 @@ class Tunnel:
             await link.close()
             raise
         finally:
-            self._link, self._round_trip = None, None
+            self._link, self._trips.seconds = None, None
             self._is_up.clear()
         self._is_lost_link = self._tools.clock() - began >= _FLAP_SECONDS
         fault = self._silence or explain(link.end or ConnectionResetError("closed"), relay=self._relay.name)
@@ -283,63 +265,26 @@ class Tunnel:
 
     def _woke(self, seconds: float) -> None:
         self._attempt = 0
-        self._doubt()
+        self._doubt(WAKE_SECONDS)
 
     def _network_changed(self) -> None:
-        self._doubt()
+        self._doubt(CHANGE_SECONDS)
 
-    def _doubt(self) -> None:
+    def _doubt(self, seconds: float) -> None:
         """Prove a link that stands; where none does, try at once, unless only a person can help."""
         if self._link is not None:
-            self._doubted.set()
+            self._trips.doubt(seconds)
         elif self._state == "backoff":
             self._nudge.set()
 
-    async def _measure(self) -> None:
-        """Measure the round trip now and then, and whenever the link is in doubt."""
-        while True:
-            await self._is_up.wait()
-            link = self._link
-            is_doubted = self._doubted.is_set()
-            self._doubted.clear()
-            if link is not None:
-                try:
-                    self._round_trip = await link.round_trip()
-                except TimeoutError:
-                    if is_doubted:
-                        self._lose(link)
-                except _ERRORS:
-                    # The link has just ended; whoever holds it knows.
-                    pass
-            try:
-                async with asyncio.timeout(_ROUND_TRIP_EVERY):
-                    await self._doubted.wait()
-            except TimeoutError:
-                pass
-
     def _lose(self, link: Link) -> None:
         if link is self._link:
-            self._silence = Fault(
-                "silent", f"{self._relay.name} did not answer after this machine's sleep or move"
-            )
+            self._silence = Fault("silent", f"{self._relay.name} was not there after a sleep or a move")
             link.drop()
-
-    async def _keep_looking(self) -> None:
-        while True:
-            await self._is_up.wait()
-            await asyncio.sleep(_OUTSIDE_FIRST)
-            if not self._is_up.is_set():
-                continue
-            found = await self._look(seconds=8.0)
-            if self._is_up.is_set():
-                if self._outside is None or self._outside.verdict != found.verdict:
-                    self._on_outside(found)
-                self._outside = found
-            await asyncio.sleep(_OUTSIDE_EVERY if found.is_met else _OUTSIDE_EVERY / 5)
 
     async def _look(self, *, seconds: float) -> Outside:
         context = self._tls()
-        certificate = _certificate(context)
+        certificate = None if context is None else presented_certificate(context)
         return await look_from_outside(
             self._public_url, self._identity, self._tools.nonce(), certificate=certificate, seconds=seconds
         )
@@ -354,14 +299,3 @@ class Tunnel:
             self._settled.set()
         if is_news:
             self._on_change(Change(state, reason, hint, outage))
-
-
-_NO_TLS = Fault(
-    "permanent",
-    "the tunnel stays down without TLS: access tokens would cross the internet in clear",
-    "chatvault tls self-signed, and server.tls in the settings; or tunnel.allow_plain_http: true",
-)
-
-
-def _certificate(context: ssl.SSLContext | None) -> bytes | None:
-    return None if context is None else presented_certificate(context)

@@ -18,8 +18,9 @@ from chatvault.gateway.guard import Guard, GuardLimits
 from chatvault.gateway.hosts import Hosts
 from chatvault.tunnel.keys import key_file
 from chatvault.tunnel.known_hosts import known_hosts_file
-from chatvault.tunnel.link import Relay, connect
+from chatvault.tunnel.link import connect
 from chatvault.tunnel.listener import Doorway, Traffic
+from chatvault.tunnel.relay import Relay
 from chatvault.tunnel.takeover import Parked
 from tests.bench.report import say
 

@@ -428,7 +428,7 @@ def test_an_error_in_one_connection_leaves_the_link(run: Run, tmp_path: Path, wh
                 await asyncio.sleep(0.05)
                 writer.close()
             await _until(lambda: not doorway.traffic.open)
-            assert await link.round_trip() is not None
+            assert await link.round_trip(seconds=3) is not None
             assert len(host.connections) == 1
             await link.close()
 
@@ -443,7 +443,7 @@ def test_a_refused_connection_leaves_the_link(run: Run, tmp_path: Path) -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", host.relay.public_port)
             assert await reader.read() == b""
             writer.close()
-            assert await link.round_trip() is not None
+            assert await link.round_trip(seconds=3) is not None
             await link.close()
 
     run(main())
@@ -462,7 +462,7 @@ def test_this_asyncssh_has_the_names_we_ask_for(run: Run, tmp_path: Path) -> Non
         async with ssh_host(tmp_path) as host:
             link, _ = await open_link(host.relay, lambda: _Broken(""))
             assert hasattr(asyncssh.SSHClientConnection, "_make_global_request")
-            assert await link.round_trip() is not None
+            assert await link.round_trip(seconds=3) is not None
             connection = link._connection
             assert connection._transport is not None
             await link.close()

@@ -1,0 +1,94 @@
+"""What is watched while a link is up: how far the relay is, and whether the outside still leads here."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import asyncssh
+
+from chatvault.tunnel.link import Link
+from chatvault.tunnel.probe import Outside
+
+# After sleep the old connection is most likely gone; a change of the network may be somebody else's.
+WAKE_SECONDS = 3.0
+CHANGE_SECONDS = 6.0
+_MEASURE_EVERY = 15.0
+_FIRST_LOOK = 1.0
+_LOOK_EVERY = 300.0
+_LOOK_AGAIN = 60.0
+
+
+class RoundTrips:
+    """Measure the round trip to the relay, and prove the link when something speaks against it.
+
+    `seconds` is the last one; `lose` is given a link that did not answer in time when it was in doubt.
+    """
+
+    def __init__(
+        self, is_up: asyncio.Event, current: Callable[[], Link | None], lose: Callable[[Link], None]
+    ) -> None:
+        self._is_up = is_up
+        self._current = current
+        self._lose = lose
+        self._doubted = asyncio.Event()
+        self._patience = WAKE_SECONDS
+        self.seconds: float | None = None
+
+    def doubt(self, patience: float) -> None:
+        """Have the link prove itself within `patience` seconds."""
+        self._patience = patience
+        self._doubted.set()
+
+    async def run(self) -> None:
+        """Measure every 15 s, and whenever the link is in doubt."""
+        while True:
+            await self._is_up.wait()
+            link, is_doubted = self._current(), self._doubted.is_set()
+            self._doubted.clear()
+            if link is not None:
+                await self._measure(link, is_doubted=is_doubted)
+            try:
+                async with asyncio.timeout(_MEASURE_EVERY):
+                    await self._doubted.wait()
+            except TimeoutError:
+                pass
+
+    async def _measure(self, link: Link, *, is_doubted: bool) -> None:
+        try:
+            taken = await link.round_trip(seconds=self._patience if is_doubted else WAKE_SECONDS)
+            if self._current() is link:
+                self.seconds = taken
+        except TimeoutError:
+            if is_doubted:
+                self._lose(link)
+        except (OSError, asyncssh.Error):
+            # The link has just ended; whoever holds it knows.
+            pass
+
+
+class OutsideWatch:
+    """Look at the public address every few minutes; `on_news` hears what is met whenever that changes."""
+
+    def __init__(
+        self,
+        is_up: asyncio.Event,
+        look: Callable[[], Awaitable[Outside]],
+        on_news: Callable[[Outside], None],
+    ) -> None:
+        self._is_up = is_up
+        self._look = look
+        self._on_news = on_news
+        self.found: Outside | None = None
+
+    async def run(self) -> None:
+        """Look a second after the link came up, and from then on."""
+        while True:
+            await self._is_up.wait()
+            await asyncio.sleep(_FIRST_LOOK)
+            found = await self._look()
+            # What is met while the link is away says nothing.
+            if not self._is_up.is_set():
+                continue
+            if self.found is None or self.found.verdict != found.verdict:
+                self._on_news(found)
+            self.found = found
+            await asyncio.sleep(_LOOK_EVERY if found.is_met else _LOOK_AGAIN)

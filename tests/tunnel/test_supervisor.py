@@ -1,0 +1,278 @@
+"""The tunnel's states, against an SSH server in this process."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from chatvault.tunnel.listener import Doorway, Traffic
+from chatvault.tunnel.probe import Identity, Outside
+from chatvault.tunnel.relay import Relay, parse_jump
+from chatvault.tunnel.status import Change, State
+from chatvault.tunnel.supervisor import Tunnel
+from chatvault.tunnel.tools import Tools
+from tests.support.daemon import free_port
+from tests.support.ssh_server import SshHost, ssh_host
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    return asyncio.run if request.param == "asyncio" else uvloop.run
+
+
+@dataclass
+class Running:
+    """A tunnel that runs, and all that it has told."""
+
+    tunnel: Tunnel
+    changes: list[Change] = field(default_factory=list)
+    looks: list[Outside] = field(default_factory=list)
+
+    async def reach(self, state: State, *, seconds: float = 10.0) -> None:
+        async with asyncio.timeout(seconds):
+            while self.tunnel.status().state != state:
+                await asyncio.sleep(0.005)
+
+    @property
+    def states(self) -> list[str]:
+        return [change.state for change in self.changes]
+
+
+@asynccontextmanager
+async def _running(relay: Relay, *, allow_plain_http: bool = True) -> AsyncIterator[Running]:
+    changes: list[Change] = []
+    looks: list[Outside] = []
+    doorway = Doorway(
+        asyncio.Protocol, Traffic(), local=("127.0.0.1", relay.public_port), admit=lambda address: True
+    )
+    tunnel = Tunnel(
+        relay,
+        doorway,
+        public_url=f"http://127.0.0.1:{relay.public_port}",
+        tls=lambda: None,
+        allow_plain_http=allow_plain_http,
+        identity=Identity(b"k" * 32),
+        tools=Tools(
+            clock=time.monotonic,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+            chance=random.random,
+            nonce=lambda: "0" * 32,
+        ),
+        on_change=changes.append,
+        on_outside=looks.append,
+    )
+    running = asyncio.ensure_future(tunnel.run())
+    try:
+        yield Running(tunnel, changes, looks)
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        if not running.cancelled() and (error := running.exception()) is not None:
+            raise error
+
+
+def _with(run: Run, folder: Path, body: Callable[[SshHost], Coroutine[Any, Any, None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(60), ssh_host(folder) as host:
+            await body(host)
+
+    run(main())
+
+
+def test_it_is_off_until_it_is_wanted(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        async with _running(host.relay) as there:
+            await asyncio.sleep(0.05)
+            assert there.tunnel.status().state == "off"
+            there.tunnel.up()
+            assert (await there.tunnel.outcome(seconds=10)).state == "up"
+            there.tunnel.down()
+            assert (await there.tunnel.off(seconds=5)).state == "off"
+            assert there.states == ["connecting", "up", "off"]
+            assert host.connections == [] or all(each.is_closed() for each in host.connections)
+
+    _with(run, tmp_path, body)
+
+
+def test_a_lost_link_is_replaced_and_counted(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        async with _running(host.relay) as there:
+            there.tunnel.up()
+            await there.reach("up")
+            host.drop_all()
+            async with asyncio.timeout(10):
+                while there.tunnel.status().reconnects < 1 or there.tunnel.status().state != "up":
+                    await asyncio.sleep(0.005)
+            found = there.tunnel.status()
+            assert found.last_error is not None
+            assert "lost" in found.last_error
+            assert found.last_recovery_seconds is not None
+            assert [change for change in there.changes if change.outage_seconds is not None]
+
+    _with(run, tmp_path, body)
+
+
+def test_without_tls_nothing_is_dialled(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        async with _running(host.relay, allow_plain_http=False) as there:
+            there.tunnel.up()
+            found = await there.tunnel.outcome(seconds=10)
+            assert found.state == "failed"
+            assert found.reason is not None
+            assert "without TLS" in found.reason
+            assert host.connections == []
+
+    _with(run, tmp_path, body)
+
+
+def test_a_relay_that_is_not_there_is_tried_again(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        closed = free_port()
+        text = (tmp_path / "ssh" / "known_hosts").read_text()
+        (tmp_path / "ssh" / "known_hosts").write_text(text.replace(f":{host.port} ", f":{closed} "))
+        async with _running(replace(host.relay, port=closed)) as there:
+            there.tunnel.up()
+            found = await there.tunnel.outcome(seconds=10)
+            assert found.state == "backoff"
+            assert found.retry_in_seconds is not None
+            assert found.hint
+            await asyncio.sleep(0.7)
+            assert there.states.count("connecting") >= 2
+
+    _with(run, tmp_path, body)
+
+
+def test_an_unpinned_relay_is_not_trusted(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        (tmp_path / "ssh" / "known_hosts").unlink()
+        async with _running(host.relay) as there:
+            there.tunnel.up()
+            found = await there.tunnel.outcome(seconds=10)
+            assert found.state == "failed"
+            assert "pinned" in (found.reason or "")
+            assert host.connections == []
+
+    _with(run, tmp_path, body)
+
+
+def test_another_host_key_fails_before_a_login(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        path = tmp_path / "ssh" / "known_hosts"
+        import asyncssh
+
+        other = asyncssh.generate_private_key("ssh-ed25519").export_public_key("openssh").decode().split()[1]
+        words = path.read_text().split()
+        path.write_text(f"{words[0]} {words[1]} {other}\n")
+        async with _running(host.relay) as there:
+            there.tunnel.up()
+            found = await there.tunnel.outcome(seconds=10)
+            assert (found.state, found.retry_in_seconds) == ("failed", None)
+            assert "host key" in (found.reason or "")
+            await asyncio.sleep(0.3)
+            assert there.states == ["connecting", "failed"]
+
+    _with(run, tmp_path, body)
+
+
+def test_what_failed_is_tried_again_when_told_to(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        path = tmp_path / "ssh" / "known_hosts"
+        pinned = path.read_text()
+        path.unlink()
+        async with _running(host.relay) as there:
+            there.tunnel.up()
+            assert (await there.tunnel.outcome(seconds=10)).state == "failed"
+            path.write_text(pinned)
+            there.tunnel.up()
+            assert (await there.tunnel.outcome(seconds=10)).state == "up"
+
+    _with(run, tmp_path, body)
+
+
+def test_a_stranger_on_the_port_is_named(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\nwelcome")
+            writer.close()
+
+        stranger = await asyncio.start_server(answer, "127.0.0.1", host.relay.public_port)
+        async with stranger, _running(host.relay) as there:
+            there.tunnel.up()
+            found = await there.tunnel.outcome(seconds=10)
+            assert found.state == "backoff"
+            assert "something else answers" in (found.reason or "")
+        await asyncio.sleep(0.05)
+
+    _with(run, tmp_path, body)
+
+
+def test_another_daemon_on_the_port_is_not_fought(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        other = Identity(b"other" * 7)
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked = await reader.readuntil(b"\r\n\r\n")
+            mark = other.mark(asked.split(b" ")[1].rpartition(b"/")[2].decode())
+            writer.write(f"HTTP/1.1 200 OK\r\n\r\n{mark}".encode())
+            writer.close()
+
+        owner = await asyncio.start_server(answer, "127.0.0.1", host.relay.public_port)
+        async with owner, _running(host.relay) as there:
+            there.tunnel.up()
+            found = await there.tunnel.outcome(seconds=10)
+            assert found.state == "contended"
+            assert found.retry_in_seconds is not None
+            assert found.retry_in_seconds > 15
+        await asyncio.sleep(0.05)
+
+    _with(run, tmp_path, body)
+
+
+def test_a_host_on_the_way_is_passed_and_must_be_pinned_too(tmp_path: Path) -> None:
+    # asyncssh's own server, which is the host on the way here, does not pass data on under uvloop.
+    async def body(host: SshHost) -> None:
+        async with ssh_host(tmp_path) as hop:
+            relay = replace(host.relay, jump=(f"hop@127.0.0.1:{hop.port}",))
+            async with _running(relay) as there:
+                there.tunnel.up()
+                assert (await there.tunnel.outcome(seconds=10)).state == "up"
+                assert hop.passed_on == [("127.0.0.1", host.port)]
+                _, writer = await asyncio.open_connection("127.0.0.1", relay.public_port)
+                writer.write(b"through both")
+                async with asyncio.timeout(5):
+                    while there.tunnel.status().bytes_in < 12:
+                        await asyncio.sleep(0.01)
+                writer.close()
+            lines = (tmp_path / "ssh" / "known_hosts").read_text().splitlines(keepends=True)
+            rest = "".join(line for line in lines if f":{hop.port} " not in line)
+            (tmp_path / "ssh" / "known_hosts").write_text(rest)
+            async with _running(relay) as there:
+                there.tunnel.up()
+                found = await there.tunnel.outcome(seconds=10)
+                assert found.state == "failed"
+                assert f":{hop.port} is pinned" in (found.reason or "")
+
+    _with(asyncio.run, tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("me@bastion", ("me", "bastion", 22)),
+        ("me@bastion:2222", ("me", "bastion", 2222)),
+        ("me@[fd00::1]", ("me", "fd00::1", 22)),
+        ("me@[fd00::1]:2222", ("me", "fd00::1", 2222)),
+    ],
+)
+def test_a_host_on_the_way_is_read(text: str, wanted: tuple[str, str, int]) -> None:
+    assert parse_jump(text) == wanted

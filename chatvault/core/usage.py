@@ -59,5 +59,15 @@ class Usage:
             if value is not None and value < 0:
                 raise ValueError(f"{name} can't be negative: {value}")
 
+    @property
+    def is_to_be_estimated(self) -> bool:
+        """Whether the output wasn't counted, or what was said of the input can't be a count.
+
+        An input of which nothing was said stays unknown.
+        """
+        if self.output_tokens is None:
+            return True
+        return self.input_tokens is None and self.basis is UsageBasis.ESTIMATED
+
 
 NO_USAGE = Usage(basis=UsageBasis.NONE)

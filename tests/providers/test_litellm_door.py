@@ -5,7 +5,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-from chatvault.providers import litellm_door
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,9 +5,14 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from chatvault.cli.main import run
+    try:
+        from chatvault.cli.main import run
 
-    sys.exit(run())
+        code = run()
+    except KeyboardInterrupt:
+        # While modules are still being imported.
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

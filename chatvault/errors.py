@@ -126,7 +126,7 @@ class ProviderError(ChatVaultError):
 
     `status`, `type` and `code` are what the client gets; `upstream_status` is what the provider said, when it
     said anything; `is_retryable` allows the next route before the first byte; `may_be_billed` says that the
-    provider had the whole request and did not refuse it; `retry_after` is in seconds.
+    provider had the whole request, unless its status says that it refused; `retry_after` is in seconds.
     `message` is fit for clients: it never holds a key, nor what a provider says of one.
     """
 
@@ -225,24 +225,7 @@ class ProviderFailed(ProviderError):
     """The provider's own 5xx, or an answer that makes no sense: that one may be billed all the same."""
 
     is_retryable = True
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str | None = None,
-        upstream_status: int | None = None,
-        upstream_request_id: str | None = None,
-        retry_after: int | None = None,
-    ) -> None:
-        super().__init__(
-            message,
-            hint=hint,
-            upstream_status=upstream_status,
-            upstream_request_id=upstream_request_id,
-            retry_after=retry_after,
-        )
-        self.may_be_billed = upstream_status is None or upstream_status < 300
+    may_be_billed = True
 
 
 class ProviderBroke(ProviderError):

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 from chatvault.cli.context import Context
 from chatvault.cli.output import iso, local
-from chatvault.core.chat import Json, JsonObject
 from chatvault.core.checkpoint import Checkpoint, read_lines
-from chatvault.core.text import shortened
+from chatvault.core.json_types import Json, JsonObject
+from chatvault.core.text import counted, shortened
 from chatvault.errors import UsageError
 from chatvault.store.reader import Entry
 
@@ -88,12 +88,13 @@ def _kept(path: Path) -> list[Checkpoint]:
 
 def in_words(found: JsonObject) -> list[str]:
     """Return the verdict in lines."""
+    read = counted(int(str(found["entries"])), "entry", "entries")
     if found["ok"]:
-        lines = [f"The chain is whole: {found['entries']:,} entries, head {found['head']}"]
+        lines = [f"The chain is whole: {read}, head {found['head']}"]
     else:
         first = found["first_bad"]
-        where = "" if first is None else f", the first bad one is {first}"
-        lines = [f"The chain is broken: {found['entries']:,} entries{where}"]
+        where = "" if first is None else f"; the first trouble is at entry {first:,}"
+        lines = [f"The chain is broken: {read} read{where}"]
     problems = found["problems"]
     for each in problems if isinstance(problems, list) else []:
         request = f", request {each['request_id']}" if each["request_id"] else ""
@@ -106,7 +107,8 @@ def in_words(found: JsonObject) -> list[str]:
 
 
 def _in_words(against: JsonObject) -> list[str]:
-    lines = [f"{against['matched']} of {against['checkpoints']} checkpoints kept elsewhere fit."]
+    read, fit = counted(int(str(against["checkpoints"])), "checkpoint"), against["matched"]
+    lines = [f"{read} kept elsewhere, of which {fit} {'fits' if fit == 1 else 'fit'}."]
     lost = against["lost_to_restore"]
     if isinstance(lost, list) and lost:
         lines.append(

@@ -9,14 +9,17 @@ from importlib.metadata import PackageNotFoundError, version
 
 from chatvault import __version__
 from chatvault.cli.context import Context
+from chatvault.cli.daemon_checks import check_daemon
+from chatvault.cli.package_check import check_packages
+from chatvault.cli.price_list import own_prices
 from chatvault.cli.providers import providers_of
 from chatvault.cli.tunnel_checks import check_tunnel
 from chatvault.config.checks import check_permissions, check_settings
-from chatvault.config.prices import price_overrides
 from chatvault.config.settings import Settings
 from chatvault.core.check import Check, CheckStatus
-from chatvault.core.pricing import PriceBook
-from chatvault.errors import ChatVaultError, ConfigError, DaemonNotRunning, ProviderError
+from chatvault.core.text import counted
+from chatvault.daemon.prices import build_price_book
+from chatvault.errors import ChatVaultError, ConfigError, ProviderError
 from chatvault.providers.base import Finding, Provider, ProviderSettings
 
 _SECONDS = 30.0
@@ -28,13 +31,20 @@ _BAD_LITELLM = ("1.82.7", "1.82.8", "1.107.")
 def run(context: Context) -> list[Check]:
     """Run every check that can be run; one that needs what another found broken is skipped."""
     first, settings = check_settings(lambda: context.settings(are_secrets_needed=True))
-    checks = [check_program(), first, check_permissions(context.places), *_check_database(context)]
+    checks = [
+        check_program(),
+        check_packages(),
+        first,
+        check_permissions(context.places),
+        *_check_database(context),
+    ]
     if settings is None:
         checks.append(Check("Providers", "skip", "the settings can't be used"))
     else:
         checks.append(_check_tls(settings))
+        checks.append(_check_backups(context, settings))
         checks += asyncio.run(_check_providers(context, settings))
-    checks.append(_check_daemon(context, settings))
+    checks += check_daemon(context, has_echo=settings is None or "echo" in settings.providers)
     if settings is not None:
         checks += check_tunnel(context, settings)
     return checks
@@ -77,7 +87,8 @@ def _check_database(context: Context) -> list[Check]:
     if not path.exists():
         return [Check("Database", "skip", f"there is none yet at {path}", "chatvault serve")]
     return [
-        Check(each.name, _STATUSES[each.status], each.detail, each.fix) for each in checks.check_all(path)
+        Check(each.name, _STATUSES[each.status], each.detail, each.fix)
+        for each in checks.check_all(path, keys_dir=context.places.keys_dir)
     ]
 
 
@@ -90,6 +101,13 @@ def _check_tls(settings: Settings[ProviderSettings]) -> Check:
     if settings.tunnel.host and not names:
         names.append(settings.tunnel.host)
     return check_tls(server.tls.cert, server.tls.key, host=server.host, names=names, now=datetime.now(UTC))
+
+
+def _check_backups(context: Context, settings: Settings[ProviderSettings]) -> Check:
+    from chatvault.store.checks import check_backups
+
+    every_ms = int(settings.backup.every.total_seconds() * 1000)
+    return check_backups(context.places.backup_dir, every_ms=every_ms, now_ms=context.now_ms())
 
 
 async def _check_providers(context: Context, settings: Settings[ProviderSettings]) -> list[Check]:
@@ -125,10 +143,7 @@ def check_prices(context: Context, settings: Settings[ProviderSettings], paid: s
     routes = {route for alias in settings.models.values() for route in alias.routes}
     routes |= _used_routes(context, settings)
     wanted = sorted(route for route in routes if route.partition("/")[0] in paid)
-    try:
-        book = PriceBook(price_overrides(settings.prices))
-    except ConfigError as exc:
-        return Check("Prices", "fail", exc.message, exc.hint)
+    book = build_price_book(own_prices(context))
     now_ms = context.now_ms()
     unpriced = []
     for route in wanted:
@@ -144,7 +159,7 @@ def check_prices(context: Context, settings: Settings[ProviderSettings], paid: s
         )
     if not wanted:
         return Check("Prices", "skip", "no paid model is in use")
-    return Check("Prices", "pass", f"all {len(wanted)} paid models in use have a price")
+    return Check("Prices", "pass", f"{counted(len(wanted), 'paid model')} in use, none without a price")
 
 
 def _used_routes(context: Context, settings: Settings[ProviderSettings]) -> set[str]:
@@ -161,17 +176,3 @@ def _used_routes(context: Context, settings: Settings[ProviderSettings]) -> set[
         for row in rows
         if row.provider in settings.providers and row.upstream_model
     }
-
-
-def _check_daemon(context: Context, settings: Settings[ProviderSettings] | None) -> Check:
-    from chatvault.cli.echo_check import ask_echo
-
-    try:
-        probe = context.control().post("/v1/probe")
-    except DaemonNotRunning as exc:
-        return Check("Gateway", "skip", exc.message, exc.hint)
-    except ChatVaultError as exc:
-        return Check("Gateway", "fail", exc.message, exc.hint)
-    if settings is not None and "echo" not in settings.providers:
-        return Check("Gateway", "skip", "there is no provider `echo` to ask", "add `echo: {kind: echo}`")
-    return ask_echo(str(probe["base_url"]), str(probe["secret"]))

@@ -30,6 +30,7 @@ COMMANDS = {
     "keys": Command("chatvault.cli.keys", "The providers' keys: set, list."),
     "tls": Command("chatvault.cli.tls", "HTTPS: make certificates."),
     "systemd": Command("chatvault.cli.systemd", "Run as a service: install, uninstall."),
+    "completions": Command("chatvault.cli.completions", "Completions for a shell: bash, zsh or fish."),
     "config": Command("chatvault.cli.config", "The settings: check, show, path, reload."),
 }
 

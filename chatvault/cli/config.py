@@ -1,5 +1,6 @@
 """`chatvault config`: the settings."""
 
+import asyncio
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from chatvault.cli import output
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
+from chatvault.core.text import counted
 
 app = new_app("The settings: check, show, path, reload.", is_group=True)
 
@@ -16,14 +18,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def check(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Check the settings, secrets included. Exit code 2 where they can't be used."""
+    from chatvault.cli.providers import check_providers
+    from chatvault.daemon.public_side import build_public_side
+
     context = Context.of(ctx)
     settings = context.settings(are_secrets_needed=True)
+    # Certificates and origins are looked into when what they are for is built.
+    build_public_side(settings)
+    asyncio.run(check_providers(context, settings))
     if as_json:
         output.show_json({"ok": True, "path": str(settings.path), "providers": list(settings.providers)})
     else:
-        output.show(
-            f"{settings.path} is valid: {len(settings.providers)} providers, {len(settings.models)} aliases"
-        )
+        providers = counted(len(settings.providers), "provider")
+        aliases = counted(len(settings.models), "alias", "aliases")
+        output.show(f"{settings.path} is valid: {providers}, {aliases}")
 
 
 @app.command()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chatvault.config.places import Places
     from chatvault.config.settings import Settings
     from chatvault.control.client import ControlClient
-    from chatvault.core.chat import JsonObject
+    from chatvault.core.json_types import JsonObject
     from chatvault.providers.base import ProviderSettings
     from chatvault.store.reader import Reader
     from chatvault.store.transaction import Transaction
@@ -41,6 +41,8 @@ class Context:
         self.options = options
         self.environ = environ
         self._is_root = is_root
+        # Set by what starts or sets up an instance: that one is the caller's own.
+        self.is_own = False
 
     @classmethod
     def of(cls, ctx: Any) -> "Context":
@@ -55,7 +57,14 @@ class Context:
         """Where everything lies."""
         from chatvault.config.places import find_places
 
-        return find_places(self.environ, is_root=self._is_root, config_override=self.options.config)
+        config = self.options.config
+        own = find_places(self.environ, is_root=self._is_root, config_override=config)
+        is_elsewhere = own.is_system or config is not None or "CHATVAULT_HOME" in self.environ
+        if is_elsewhere or self.is_own or own.config.exists() or own.database.exists():
+            return own
+        system = find_places({}, is_root=True)
+        # A user without an instance of their own means the machine's.
+        return system if system.state_dir.exists() else own
 
     def settings(self, *, are_secrets_needed: bool = False) -> "Settings[ProviderSettings]":
         """Read the settings. Raises ConfigError."""

@@ -7,8 +7,9 @@ from chatvault.cli import first_run, output, prompt
 from chatvault.cli.context import Context
 from chatvault.cli.first_run import Found, Plan
 from chatvault.cli.key_desk import KEYED_KINDS
+from chatvault.config import dotenv
 from chatvault.config.keys import default_variable, set_key
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.core.secret import Secret
 from chatvault.errors import AlreadyRunning, UsageError
 
@@ -29,7 +30,7 @@ def run(context: Context, *, is_asking: bool, prepare: Callable[[], None] | None
     output.talk("2/3  Paid providers")
     keys = _ask_for_keys(context, found) if is_asking else {}
     for kind in found.keyed:
-        output.talk(f"     ✓ {_TITLES[kind]}: its key is set already")
+        output.talk(f"     ✓ {_TITLES[kind]}: {_where_its_key_is(context, kind)}")
     found = replace(found, keyed=tuple(kind for kind in KEYED_KINDS if kind in found.keyed or kind in keys))
     planned = first_run.plan(context, first_run.providers_for(found))
     output.talk("3/3  Write")
@@ -63,6 +64,14 @@ def _local_lines(found: Found) -> list[str]:
             "✓ the embedded model (SmolLM2, 135 M parameters, CPU)",
         ]
     return ["- no Ollama answers on this machine:  ollama serve, then chatvault init again"]
+
+
+def _where_its_key_is(context: Context, kind: str) -> str:
+    name = default_variable(kind)
+    if name not in context.environ or name in dotenv.read(context.places.env_file):
+        return "its key is set already"
+    # It is this shell's alone: a service, or another terminal, would start without it.
+    return f"{name} was found in the environment: export it for serve too, or chatvault keys set {kind}"
 
 
 def _ask_for_keys(context: Context, found: Found) -> dict[str, Secret]:

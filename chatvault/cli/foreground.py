@@ -18,6 +18,7 @@ def run_daemon(context: Context, adapt: Callable[[AnySettings], AnySettings]) ->
     from chatvault.cli import first_run
     from chatvault.daemon.run import serve
 
+    context.is_own = True
     if not context.places.config.exists():
         first_run.write_defaults(context)
 

@@ -28,6 +28,7 @@ def init(
     if not yes and (as_json or not sys.stdin.isatty()):
         raise UsageError("there is no one to ask", hint="chatvault init --yes")
     context = Context.of(ctx)
+    context.is_own = True
     prepare = system_setup.preparation(context) if system else None
     done = first_steps.run(context, is_asking=not yes, prepare=prepare)
     if as_json:

@@ -1,5 +1,6 @@
 """The command line's outermost layer: whatever happens, two lines and an exit code."""
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import cast
@@ -7,6 +8,8 @@ from typing import cast
 from chatvault.cli.commands import overview
 
 _INTERRUPTED = 130
+# What a full or failing disk says of stdout.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -15,11 +18,15 @@ def run(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("--help", "-h", "help"):
         # Answered before typer is imported: that takes longer than everything else of a short command.
         return _say(overview())
-    if words[0] == "--version":
-        return _version()
+    if "--version" in words and set(words) <= {"--version", "--json"}:
+        return _version(as_json="--json" in words)
     is_debug = _is_debug(words)
     sys.excepthook = sys.__excepthook__ if is_debug else _last_words
-    return _run(words, is_debug=is_debug)
+    try:
+        return _run(words, is_debug=is_debug)
+    except KeyboardInterrupt:
+        # Before the command itself ran: while modules were being imported.
+        return _interrupted()
 
 
 def _run(words: list[str], *, is_debug: bool) -> int:
@@ -27,12 +34,14 @@ def _run(words: list[str], *, is_debug: bool) -> int:
     from typer.main import get_command
 
     from chatvault.cli.app import root
+    from chatvault.cli.far_reading import answer
     from chatvault.cli.output import complain
     from chatvault.errors import ChatVaultError
 
-    # Typer brings click along since 0.28, and needed it installed before: this is the way to its class.
-    click_error = cast("type[Exception]", typer.BadParameter.__mro__[2])
+    click_error = click_exception()
     try:
+        if (told := answer(words)) is not None:
+            return told
         code = get_command(root).main(words, prog_name="chatvault", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -42,8 +51,7 @@ def _run(words: list[str], *, is_debug: bool) -> int:
         complain(str(exc), exc.hint)
         return exc.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("\n")
-        return _INTERRUPTED
+        return _interrupted()
     except typer.Exit as exc:
         return exc.exit_code
     except BrokenPipeError:
@@ -51,9 +59,28 @@ def _run(words: list[str], *, is_debug: bool) -> int:
     except SystemExit as exc:
         # Click's own way out when it meets a broken pipe first.
         return exc.code if isinstance(exc.code, int) else 1
+    except OSError as exc:
+        if exc.errno not in _UNWRITABLE:
+            raise
+        return _unwritten(exc)
     except click_error as exc:
+        if type(exc).__name__ == "NoArgsIsHelpError":
+            # Its message is the group's help.
+            sys.stderr.write(f"{exc}\n")
+            return 2
         complain(_sentence(exc), _usage_hint(exc))
         return 2
+
+
+def click_exception() -> type[Exception]:
+    """Return the class of all of click's errors.
+
+    Typer brings click along since 0.28, and needed it installed before: this is the way to it in both.
+    """
+    import typer
+
+    bases = typer.BadParameter.__mro__
+    return cast("type[Exception]", next(each for each in bases if each.__name__ == "ClickException"))
 
 
 def _sentence(exc: BaseException) -> str:
@@ -66,10 +93,14 @@ def _usage_hint(exc: BaseException) -> str:
     return f"{ctx.command_path if ctx is not None else 'chatvault'} --help"
 
 
-def _version() -> int:
+def _version(*, as_json: bool) -> int:
     from chatvault import __version__
 
-    return _say(f"chatvault {__version__}")
+    if not as_json:
+        return _say(f"chatvault {__version__}")
+    import json
+
+    return _say(json.dumps({"schema": 1, "version": __version__}))
 
 
 def _say(text: str) -> int:
@@ -78,7 +109,21 @@ def _say(text: str) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _reader_left()
+    except OSError as exc:
+        return _unwritten(exc)
     return 0
+
+
+def _interrupted() -> int:
+    sys.stderr.write("\n")
+    return _INTERRUPTED
+
+
+def _unwritten(exc: OSError) -> int:
+    from chatvault.cli.output import complain
+
+    complain(f"the output can't be written: {exc.strerror}", "write it somewhere with room: df shows where")
+    return _reader_left()
 
 
 def _reader_left() -> int:

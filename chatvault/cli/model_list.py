@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import dataclass
 
 from chatvault.cli.context import Context
+from chatvault.cli.price_list import own_prices
 from chatvault.cli.providers import providers_of
-from chatvault.config.prices import price_overrides
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.core.money import usd_text
-from chatvault.core.pricing import PriceBook
+from chatvault.daemon.prices import build_price_book
 from chatvault.errors import ConfigError, ProviderError
 from chatvault.providers.base import ModelInfo, Provider
 
@@ -62,7 +62,7 @@ class Found:
 async def collect(context: Context) -> Found:
     """Ask every provider, all at once. Raises ConfigError."""
     settings = context.settings(are_secrets_needed=True)
-    book = PriceBook(price_overrides(settings.prices))
+    book = build_price_book(own_prices(context))
     now_ms = context.now_ms()
     problems: list[str] = []
     lists: dict[str, tuple[ModelInfo, ...]] = {}

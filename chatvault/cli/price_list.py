@@ -1,33 +1,56 @@
 """What `prices` lists: rate cards, as tables and JSON show them."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from chatvault.cli.context import Context
 from chatvault.cli.output import iso
 from chatvault.config.prices import price_overrides
 from chatvault.core import price_table
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.core.money import usd_text
 from chatvault.core.pricing import Override, PriceBook, RateCard
 from chatvault.core.rate_card import Prices, Tier
+from chatvault.daemon.prices import build_price_book
 from chatvault.errors import ChatVaultError
+
+if TYPE_CHECKING:
+    from chatvault.config.settings import Settings
+    from chatvault.providers.base import ProviderSettings
 
 _TOKENS = 1_000_000
 
 
 def cards(context: Context, *, is_all: bool) -> tuple[RateCard, ...]:
-    """Return the overrides, then the built-in table; what holds now, or all of it. Raises ConfigError."""
+    """Return the overrides, the built-in table, and what aliases lead to and litellm alone knows.
+
+    What holds now, or all of it. Raises ConfigError.
+    """
     now_ms = context.now_ms()
-    every = [_card_of(each) for each in own_prices(context)]
+    settings = _settings(context)
+    own = own_prices(context)
+    every = [_card_of(each) for each in own]
     every += [card for rows in price_table.CARDS.values() for card in rows]
+    if settings is not None:
+        every += _last_resorts(settings, build_price_book(own), now_ms)
     return tuple(card for card in every if is_all or _holds(card, now_ms))
+
+
+def _last_resorts(settings: "Settings[ProviderSettings]", book: PriceBook, now_ms: int) -> list[RateCard]:
+    found = {}
+    for route in dict.fromkeys(each for alias in settings.models.values() for each in alias.routes):
+        provider, _, model = route.partition("/")
+        card = book.find(provider, settings.providers[provider].kind, model, at_ms=now_ms)
+        if card is not None and card.source == "litellm":
+            found[card.id] = card
+    return list(found.values())
 
 
 def of_model(context: Context, name: str) -> tuple[RateCard, ...]:
     """Return the cards that the model `name` has now, one a provider. Raises ChatVaultError for none."""
-    book = PriceBook(own_prices(context))
     provider, slash, model = name.partition("/")
-    settings = context.settings() if context.places.config.exists() else None
+    settings = _settings(context)
+    book = build_price_book(own_prices(context))
     entries = settings.providers if settings is not None else {}
     pairs = {(each.name, each.kind) for each in entries.values()} | {("anthropic",) * 2, ("deepseek",) * 2}
     found: dict[str, RateCard] = {}
@@ -73,6 +96,10 @@ def to_json(card: RateCard) -> JsonObject:
         "note": card.note,
         "checked_on": card.checked_on,
     }
+
+
+def _settings(context: Context) -> "Settings[ProviderSettings] | None":
+    return context.settings() if context.places.config.exists() else None
 
 
 def own_prices(context: Context) -> tuple[Override, ...]:

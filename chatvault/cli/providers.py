@@ -7,9 +7,17 @@ from typing import Any
 
 from chatvault.cli.context import Context
 from chatvault.config.settings import Settings
+from chatvault.daemon.providers import build_provider
 from chatvault.errors import ConfigError
-from chatvault.providers import registry
 from chatvault.providers.base import Provider, ProviderSettings, Resources
+
+
+async def check_providers(context: Context, settings: Settings[ProviderSettings]) -> None:
+    """See whether every provider can be built, as `serve` will. Raises the first one's ConfigError."""
+    async with providers_of(context, settings) as built:
+        for each in built.values():
+            if isinstance(each, ConfigError):
+                raise each
 
 
 @asynccontextmanager
@@ -28,7 +36,7 @@ async def providers_of(
     built: dict[str, Provider | ConfigError] = {}
     for name, entry in settings.providers.items():
         try:
-            built[name] = registry.build(entry.kind, name, entry.settings, resources)
+            built[name] = build_provider(entry, settings.path, resources)
         except ConfigError as exc:
             built[name] = exc
     try:

@@ -8,6 +8,7 @@ import typer
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
 from chatvault.cli.foreground import AnySettings, run_daemon
+from chatvault.errors import UsageError
 
 app = new_app("Run the gateway until it is told to stop.", is_group=False)
 
@@ -24,6 +25,11 @@ def serve(
     ] = False,
 ) -> None:
     """Run the gateway until it is told to stop."""
+    from chatvault.config.hosts import HOST_HINT, host_problem
+
+    problem = None if host is None else host_problem(host)
+    if problem is not None:
+        raise UsageError(f"--host: {problem}", hint=HOST_HINT)
 
     def adapt(settings: AnySettings) -> AnySettings:
         server, tunnel = settings.server, settings.tunnel

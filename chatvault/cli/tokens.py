@@ -7,7 +7,7 @@ import typer
 from chatvault.cli import output
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 
 app = new_app("Access tokens: add, list, revoke, rotate.", is_group=True)
 
@@ -20,8 +20,9 @@ def add(
     name: Annotated[str, typer.Argument(help="The device's name.")],
     user: Annotated[str, typer.Option(help="Who owns it.")] = "me",
     models: Annotated[
-        str, typer.Option(metavar="GLOB,…", help="Only these models: names or PROVIDER/NAME, with * and ?.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="GLOB,…", help="Only these models: names or PROVIDER/NAME, with * and ?."),
+    ] = None,
     local_only: Annotated[
         bool, typer.Option("--local-only", help="Only providers that run at home.")
     ] = False,
@@ -32,23 +33,28 @@ def add(
     rpm: Annotated[int | None, typer.Option(min=1, help="Requests a minute.")] = None,
     tpm: Annotated[int | None, typer.Option(min=1, help="Tokens a minute, in and out.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Requests running at once.")] = None,
+    content: Annotated[
+        str | None,
+        typer.Option(metavar="off|errors|full", help="Keep prompts and answers, encrypted, for a while."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an access token and show its secret, once."""
     from chatvault.cli import token_desk
-    from chatvault.control.tokens import TokenOrder
+    from chatvault.control.tokens import TokenOrder, globs
 
     context = Context.of(ctx)
     order = TokenOrder(
         name=name,
         user=user,
-        models=tuple(each.strip() for each in models.split(",") if each.strip()),
+        models=() if models is None else globs(models),
         is_local_only=local_only,
         expires_at=token_desk.expiry(expires, context.now_ms()),
         budget=budget,
         requests_per_minute=rpm,
         tokens_per_minute=tpm,
         concurrency=concurrency,
+        content=content,
     )
     _show_secret(context, token_desk.add(context, order), as_json=as_json)
 

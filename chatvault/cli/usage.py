@@ -54,6 +54,9 @@ def usage(
 def show(
     ctx: typer.Context,
     request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The id in x-request-id.")],
+    content: Annotated[
+        bool, typer.Option("--content", help="Also its prompt and answer, where they are kept.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show one request whole, with its place in the audit chain."""
@@ -61,6 +64,10 @@ def show(
 
     context = Context.of(ctx)
     found = request_view.whole(context, request_id)
+    if content:
+        from chatvault.cli import content_desk
+
+        found = {**found, "content": content_desk.read(context, request_id)}
     if as_json:
         output.show_json(found)
     else:

@@ -6,9 +6,10 @@ from zoneinfo import ZoneInfo
 
 from chatvault.cli.context import Context
 from chatvault.cli.output import Column, iso, local
-from chatvault.core.chat import Json, JsonObject
+from chatvault.core.json_types import Json, JsonObject
 from chatvault.core.money import usd_text
 from chatvault.core.period import instant
+from chatvault.core.text import counted
 from chatvault.errors import UsageError
 from chatvault.store.sums import Sums
 from chatvault.store.usage import Report, report
@@ -94,7 +95,7 @@ def headline(found: Report) -> str:
     span = f"{local(found.since_ms, zone)} to {local(found.until_ms, zone)}"
     total = found.total
     counts = [
-        f"{total.requests:,} requests",
+        counted(total.requests, "request"),
         *(f"{count:,} {name}" for name in ("errors", *_MORE_COUNTS) if (count := int(getattr(total, name)))),
     ]
     return f"Usage {span} · {' · '.join(counts)}"

@@ -7,6 +7,7 @@ rules go by name instead, so that a provider's own settings get them for free: a
 is not part of the key.
 """
 
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -32,6 +33,18 @@ from chatvault.errors import ConfigError
 T = TypeVar("T")
 _TEXT = "tag:yaml.org,2002:str"
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_EXAMPLES: Mapping[type, str] = {
+    bool: "true or false",
+    int: "a whole number within the bounds, such as 10",
+    float: "a number such as 30, 0 or more",
+    str: "a text such as name",
+    Decimal: "a number such as 0.25, 0 or more",
+    Path: "a path",
+    Secret: "env:NAME, file:PATH or cred:NAME",
+    date: "a day such as 2026-11-01",
+    timedelta: "30s, 15m, 24h, 90d or 2w",
+    ZoneInfo: "local, UTC or a name such as Europe/Berlin",
+}
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -63,7 +76,7 @@ class Decoder:
         for key, field in wanted.items():
             is_required = field.default is MISSING and field.default_factory is MISSING
             if is_required and field.name not in values:
-                self.fail(node, f"{where}: {key} is missing")
+                self.fail(node, f"{where}: {key} is missing", hint=f"add `{key}:` there")
         return cls(**values)
 
     def unknown(
@@ -150,7 +163,9 @@ class Decoder:
     def _scalar(self, kind: type, extras: tuple[object, ...], node: yaml.Node, *, where: str) -> object:
         if not isinstance(node, yaml.ScalarNode) or is_null(node):
             got = "nothing" if is_null(node) else "a list" if isinstance(node, yaml.SequenceNode) else "keys"
-            self.fail(node, f"{where}: expected {_KINDS.get(kind, 'a value')}, got {got}")
+            self.fail(
+                node, f"{where}: expected {_KINDS.get(kind, 'a value')}, got {got}", hint=_example_hint(kind)
+            )
         if kind is Secret:
             return self._secrets.resolve(node.value, where=where, path=self.path, line=line_of(node))
         is_text = node.tag == _TEXT
@@ -161,7 +176,7 @@ class Decoder:
             if name.endswith("_url") and isinstance(value, str) and value:
                 _check_url(value)
         except ValueError as exc:
-            self.fail(node, f"{where}: {exc}", hint=_quotes_hint(kind, is_text))
+            self.fail(node, f"{where}: {exc}", hint=_quotes_hint(kind, is_text) or _example_hint(kind, name))
         return self._located(value)
 
     def _located(self, value: object) -> object:
@@ -184,6 +199,12 @@ def _quotes_hint(kind: type, is_text: bool) -> str | None:
     return "write it without quotes" if kind in (int, float, bool) and is_text else None
 
 
+def _example_hint(kind: type, name: str = "") -> str:
+    if name.endswith("_url"):
+        return "write it like http://127.0.0.1:11434"
+    return f"write {_EXAMPLES[kind]}, or leave the key out where it has a default"
+
+
 def _check_bounds(value: object, name: str, extras: tuple[object, ...]) -> None:
     if isinstance(value, timedelta):
         if not value:
@@ -191,6 +212,8 @@ def _check_bounds(value: object, name: str, extras: tuple[object, ...]) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("is too large a number")
     ranges = [each for each in extras if isinstance(each, Range)]
     for bound in ranges:
         if value < bound.least or (bound.most is not None and value > bound.most):

@@ -22,11 +22,19 @@ def read_document(path: Path) -> yaml.Node | None:
     except FileNotFoundError as exc:
         raise ConfigError("there is no such file", hint="chatvault init", path=str(path)) from exc
     except IsADirectoryError as exc:
-        raise ConfigError("this is a folder, not a file", path=str(path)) from exc
+        raise ConfigError(
+            "this is a folder, not a file", hint="name the file in it: --config PATH", path=str(path)
+        ) from exc
+    except NotADirectoryError as exc:
+        raise ConfigError(
+            "lies below a file, not a folder", hint="set CHATVAULT_HOME to a folder", path=str(path)
+        ) from exc
     except OSError as exc:
-        raise ConfigError(f"can't be read: {exc.strerror}", path=str(path)) from exc
+        raise ConfigError(
+            f"can't be read: {exc.strerror}", hint="check who may read it: ls -l", path=str(path)
+        ) from exc
     if len(data) > _MAX_BYTES:
-        raise ConfigError("is too long for a settings file", path=str(path))
+        raise ConfigError("is too long for a settings file", hint="is it the right one?", path=str(path))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -51,7 +59,9 @@ def parse(text: str, path: Path) -> yaml.Node | None:
             "holds a character YAML doesn't allow", hint="delete it", path=str(path), line=line
         ) from exc
     except RecursionError as exc:
-        raise ConfigError("is nested too deeply", path=str(path)) from exc
+        raise ConfigError(
+            "is nested too deeply", hint="config.example.yaml shows the shape", path=str(path)
+        ) from exc
     finally:
         loader.dispose()
 
@@ -104,7 +114,12 @@ def entries(node: yaml.MappingNode, path: Path, where: str) -> Iterator[tuple[st
     for key, value in node.value:
         line = line_of(key)
         if not isinstance(key, yaml.ScalarNode):
-            raise ConfigError(f"{where or 'the file'}: a key must be plain text", path=str(path), line=line)
+            raise ConfigError(
+                f"{where or 'the file'}: a key must be plain text",
+                hint="write `key: value` lines",
+                path=str(path),
+                line=line,
+            )
         name = key.value
         if name in seen:
             raise ConfigError(

@@ -17,7 +17,9 @@ def read(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except OSError as exc:
-        raise ConfigError(f"can't be read: {exc.strerror}", path=str(path)) from exc
+        raise ConfigError(
+            f"can't be read: {exc.strerror}", hint="check who may read it: ls -l", path=str(path)
+        ) from exc
     except UnicodeDecodeError as exc:
         raise ConfigError("is not UTF-8 text", hint="save it as UTF-8", path=str(path)) from exc
     return parse(text, path)
@@ -32,11 +34,18 @@ def parse(text: str, path: Path) -> dict[str, str]:
             continue
         match = _LINE.fullmatch(stripped)
         if match is None:
-            raise ConfigError("expected NAME=VALUE", path=str(path), line=number)
+            raise ConfigError(
+                "expected NAME=VALUE",
+                hint="one a line; chatvault keys set PROVIDER writes it for you",
+                path=str(path),
+                line=number,
+            )
         try:
             names[match[1]] = _value(match[2])
         except ValueError as exc:
-            raise ConfigError(f"{match[1]}: {exc}", path=str(path), line=number) from exc
+            raise ConfigError(
+                f"{match[1]}: {exc}", hint="put the value in single quotes", path=str(path), line=number
+            ) from exc
     return names
 
 

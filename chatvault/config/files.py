@@ -23,8 +23,15 @@ def ensure_private_folder(path: Path) -> None:
         raise NotPermitted(
             f"{path} can't be made: {exc.strerror}", hint=f"check who owns {path.parent}"
         ) from exc
+    except (NotADirectoryError, FileExistsError) as exc:
+        raise ChatVaultError(
+            f"{path} can't be made: something on the way there is a file",
+            hint="set CHATVAULT_HOME to a folder, or move the file away",
+        ) from exc
     except OSError as exc:
-        raise ChatVaultError(f"{path} can't be made: {exc.strerror}") from exc
+        raise ChatVaultError(
+            f"{path} can't be made: {exc.strerror}", hint=f"df {path.parent} shows whether there is room"
+        ) from exc
     if not stat.S_ISDIR(found.st_mode):
         raise ChatVaultError(f"{path} is not a folder", hint="move it away")
     if found.st_uid not in (os.geteuid(), 0) and os.geteuid() != 0:
@@ -54,7 +61,9 @@ def write_private(path: Path, text: str) -> None:
     except PermissionError as exc:
         raise NotPermitted(f"{path} can't be written: {exc.strerror}", hint="check who owns it") from exc
     except OSError as exc:
-        raise ChatVaultError(f"{path} can't be written: {exc.strerror}") from exc
+        raise ChatVaultError(
+            f"{path} can't be written: {exc.strerror}", hint=f"df {path.parent} shows whether there is room"
+        ) from exc
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -71,7 +71,7 @@ def set_key(env_file: Path, name: str, value: str) -> None:
     except FileNotFoundError:
         before = ""
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError("can't be read", path=str(env_file)) from exc
+        raise ConfigError("can't be read", hint="check who may read it: ls -l", path=str(env_file)) from exc
     dotenv.parse(before, env_file)
     write_private(env_file, dotenv.with_value(before, name, value.strip()))
 

@@ -1,18 +1,17 @@
 """The settings' limits, as the accounts take them."""
 
-from chatvault.config.settings import LimitSettings
+from chatvault.config.settings import BudgetSettings, LimitSettings
 from chatvault.core.budget import Budget
 from chatvault.core.limits import Limits
 from chatvault.core.money import picousd
-from chatvault.errors import ConfigError
 
 
 def limits_of(settings: LimitSettings) -> Limits:
-    """Return the limits of all access tokens together. Raises ConfigError for a budget that can't be one."""
-    budget = None
-    if settings.budget is not None:
-        try:
-            budget = Budget(picousd(settings.budget.usd), settings.budget.per)
-        except ValueError as exc:
-            raise ConfigError(f"limits.budget.usd: {exc}", hint="budget: {usd: 5.00, per: day}") from exc
+    """Return the limits of all access tokens together; `load` has seen to it that the budget can be one."""
+    budget = budget_of(settings.budget) if settings.budget is not None else None
     return Limits(budget, settings.requests_per_minute, settings.tokens_per_minute, settings.concurrency)
+
+
+def budget_of(settings: BudgetSettings) -> Budget:
+    """Return the budget of all access tokens together. Raises ValueError where it can't be one."""
+    return Budget(picousd(settings.usd), settings.per)

@@ -9,7 +9,10 @@ from typing import TypeVar, cast
 import yaml
 
 from chatvault.config.decode import Decoder
-from chatvault.config.document import is_null, read_document
+from chatvault.config.document import is_null, line_of, read_document
+from chatvault.config.hosts import HOST_HINT, host_problem
+from chatvault.config.limits import budget_of
+from chatvault.config.prices import price_override
 from chatvault.config.secrets import SecretSource
 from chatvault.config.settings import ModelAlias, ProviderEntry, Settings, UsageSettings
 
@@ -58,9 +61,11 @@ def load(
         ),
     )
     _check_models(decoder, sections.get("models"), settings.models, providers)
+    _check_host(decoder, sections.get("server"), settings)
     _check_tls(decoder, sections.get("server"), settings)
     _check_tunnel(decoder, sections.get("tunnel"), settings)
     _check_prices(decoder, sections.get("prices"), settings)
+    _check_budget(decoder, sections.get("limits"), settings)
     return settings
 
 
@@ -85,7 +90,8 @@ def _providers(
                 key_node, f"{where}: a provider's name has letters, digits, - _ . only", hint="rename it"
             )
         kind, rest = _kind(decoder, key_node, value, where, tuple(kinds))
-        found[name] = ProviderEntry(name, kind, decoder.dataclass(settings_of(kind), rest, where=where))
+        settings = decoder.dataclass(settings_of(kind), rest, where=where)
+        found[name] = ProviderEntry(name, kind, settings, line=line_of(key_node))
     return found
 
 
@@ -126,7 +132,8 @@ def _check_models(
             at = nodes[index] if index < len(nodes) else key_node
             provider, slash, model = route.partition("/")
             if not slash or not model:
-                decoder.fail(at, f"{where}: route {route!r} is not PROVIDER/NAME")
+                hint = f"write {next(iter(providers), 'ollama')}/{route.strip('/') or 'NAME'}"
+                decoder.fail(at, f"{where}: route {route!r} is not PROVIDER/NAME", hint=hint)
             if provider not in providers:
                 decoder.unknown(at, f"{where}: {provider!r}", provider, tuple(providers), what="provider")
             if route in routes[:index]:
@@ -156,11 +163,36 @@ def _check_tunnel(decoder: Decoder, node: yaml.Node | None, settings: Settings[T
         )
 
 
+def _check_host(decoder: Decoder, node: yaml.Node | None, settings: Settings[T]) -> None:
+    problem = host_problem(settings.server.host)
+    if node is not None and problem is not None:
+        decoder.fail(_at(decoder, node, "host"), f"server.host: {problem}", hint=HOST_HINT)
+
+
 def _check_prices(decoder: Decoder, node: yaml.Node | None, settings: Settings[T]) -> None:
-    for index, override in enumerate(settings.prices.overrides):
-        if node is not None and override.from_ and override.to and override.from_ >= override.to:
-            at = _items(decoder, node, "overrides")[index]
-            decoder.fail(at, f"prices.overrides[{index}]: `from` must come before `to`")
+    for index, each in enumerate(settings.prices.overrides):
+        if node is None:
+            return
+        at, where = _items(decoder, node, "overrides")[index], f"prices.overrides[{index}]"
+        if each.from_ and each.to and each.from_ >= each.to:
+            decoder.fail(
+                at, f"{where}: `from` must come before `to`", hint="`to` is the first day it no longer holds"
+            )
+        try:
+            price_override(each)
+        except ValueError as exc:
+            hint = "prices are USD per million tokens, with six decimals at most: 0.003625"
+            decoder.fail(at, f"{where}: {exc}", hint=hint)
+
+
+def _check_budget(decoder: Decoder, node: yaml.Node | None, settings: Settings[T]) -> None:
+    if node is None or settings.limits.budget is None:
+        return
+    try:
+        budget_of(settings.limits.budget)
+    except ValueError as exc:
+        at = _at(decoder, node, "budget")
+        decoder.fail(at, f"limits.budget.usd: {exc}", hint="budget: {usd: 5.00, per: day}")
 
 
 def _at(decoder: Decoder, node: yaml.Node, key: str) -> yaml.Node:

@@ -89,7 +89,11 @@ class SecretSource:
         parts = where.split(".")
         provider = parts[1] if len(parts) > 2 and parts[0] == "providers" else None
         if text.startswith("env:") and provider is not None:
-            return f"chatvault keys set {provider}"
+            command = f"chatvault keys set {provider}"
+            is_there = self._from_environment(text[4:]) is not None
+            return (
+                command if is_there else f"{command}, or export {text[4:]} where chatvault serve is started"
+            )
         if text.startswith("cred:"):
             return f"add LoadCredential={text[5:]}:PATH to the service"
         return "write the key there, or take the provider out of the settings"

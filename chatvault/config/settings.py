@@ -1,7 +1,7 @@
 """What config.yaml may say: one class a section, one field a key, each with its default and its help."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -51,11 +51,15 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProviderEntry(Generic[ProviderSettingsT]):
-    """One provider: the name routes use, the kind of its file, and that kind's settings."""
+    """One provider: the name routes use, the kind of its file, and that kind's settings.
+
+    `line` is where it stands in the settings' file, which makes no other provider of it.
+    """
 
     name: str
     kind: str
     settings: ProviderSettingsT
+    line: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +153,9 @@ class AuditSettings:
     """What the audit keeps besides its facts."""
 
     content: Literal["off", "errors", "full"] = setting("off", "Whether prompts and answers are kept.")
+    content_days: Annotated[int, Range(1, 3650)] = setting(
+        30, "After how many days they can never be read again, in backups neither."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from chatvault.control.address import fitting_address
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import ChatVaultError, DaemonNotRunning, NotPermitted
 
 _START = "chatvault serve"
@@ -58,7 +58,8 @@ class ControlClient:
             )
         if isinstance(exc, PermissionError):
             return NotPermitted(
-                f"the daemon's socket {self._path} belongs to {_owner(self._path)}", hint="use sudo"
+                f"the daemon's socket {self._path} belongs to {_owner(self._path)}",
+                hint="use sudo; members of the group chatvault may read (sudo usermod -aG chatvault YOU)",
             )
         if isinstance(exc, TimeoutError | BlockingIOError):
             return ChatVaultError("the daemon does not answer", hint="chatvault doctor")

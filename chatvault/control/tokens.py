@@ -8,12 +8,15 @@ from typing import Any
 
 from chatvault.control.limits import COLUMNS, checked, limits_json
 from chatvault.core.access import AccessToken, new_secret, token_id
-from chatvault.core.chat import Json, JsonObject
+from chatvault.core.json_types import Json, JsonObject
 from chatvault.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _GLOB = re.compile(r"[^\s,\x00-\x1f\x7f]{1,200}")
 _MOST_GLOBS = 100
+_NO_GLOBS = "the list of models names none"
+_GLOB_HINT = "--models 'claude-*,fast', or leave it out to allow every model"
+_CONTENT_LEVELS = ("off", "errors", "full")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,39 +32,49 @@ class TokenOrder:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrency: int | None = None
+    content: str | None = None
 
     def __post_init__(self) -> None:
         check_name("an access token", self.name)
         check_name("a user", self.user)
         for column in COLUMNS.values():
             object.__setattr__(self, column, checked(column, getattr(self, column)))
+        if self.content not in (None, *_CONTENT_LEVELS):
+            raise UsageError(f"{self.content!r} can't be kept", hint="--content off, errors or full")
         if len(self.models) > _MOST_GLOBS or not all(_GLOB.fullmatch(glob) for glob in self.models):
-            raise UsageError(
-                "models are names with * and ?, separated by commas", hint="--models 'claude-*,fast'"
-            )
+            raise UsageError("models are names with * and ?, separated by commas", hint=_GLOB_HINT)
 
     def to_json(self) -> JsonObject:
         """Return the body of `POST /v1/tokens`."""
         return {
             "name": self.name,
             "user": self.user,
-            "models": list(self.models),
+            "models": list(self.models) or None,
             "local_only": self.is_local_only,
             "expires_at": _iso(self.expires_at),
+            "content": self.content,
             **limits_json(self),
         }
 
     @classmethod
     def from_json(cls, body: JsonObject) -> "TokenOrder":
-        """Read the body of `POST /v1/tokens`. Raises UsageError."""
-        name, user, models = body.get("name"), body.get("user") or "me", body.get("models") or []
+        """Read the body of `POST /v1/tokens`. Raises UsageError.
+
+        Without `models` every model may be used; an empty list names none, which no one can mean.
+        """
+        name, user, models = body.get("name"), body.get("user") or "me", body.get("models")
+        if models == []:
+            raise UsageError(_NO_GLOBS, hint=_GLOB_HINT)
+        models = [] if models is None else models
         is_local_only = body.get("local_only") or False
+        content = body.get("content")
         if (
             not isinstance(name, str)
             or not isinstance(user, str)
             or not isinstance(models, list | tuple)
             or not all(isinstance(each, str) for each in models)
             or not isinstance(is_local_only, bool)
+            or not isinstance(content, str | None)
         ):
             raise UsageError("that is no order of an access token", hint="chatvault tokens add NAME")
         limits: dict[str, Any] = {column: checked(column, body.get(word)) for word, column in COLUMNS.items()}
@@ -71,8 +84,17 @@ class TokenOrder:
             models=tuple(str(each) for each in models),
             is_local_only=is_local_only,
             expires_at=_epoch_ms(body.get("expires_at")),
+            content=content,
             **limits,
         )
+
+
+def globs(text: str) -> tuple[str, ...]:
+    """Read `GLOB,…`. Raises UsageError where it names no model: that must never allow every one."""
+    found = tuple(each.strip() for each in text.split(",") if each.strip())
+    if not found:
+        raise UsageError(_NO_GLOBS, hint=_GLOB_HINT)
+    return found
 
 
 def issue(order: TokenOrder, *, now_ms: int, choose: Callable[[str], str]) -> tuple[AccessToken, str]:
@@ -96,6 +118,7 @@ def issue(order: TokenOrder, *, now_ms: int, choose: Callable[[str], str]) -> tu
         requests_per_minute=order.requests_per_minute,
         tokens_per_minute=order.tokens_per_minute,
         concurrency=order.concurrency,
+        content=order.content,
     )
     return token, secret
 
@@ -123,6 +146,7 @@ def token_json(token: AccessToken, *, secret: str | None = None) -> JsonObject:
         "expires_at": _iso(token.expires_at),
         "revoked_at": _iso(token.revoked_at),
         "last_used_at": _iso(token.last_used_at),
+        "content": token.content,
         **limits_json(token),
     }
     return shown if secret is None else {**shown, "secret": secret}

@@ -59,6 +59,7 @@ class AccessToken:
     """What a device holds, without its secret. Epochs are milliseconds; an empty `models` allows every model.
 
     The limits are kept from the first day on: `budget` is written as on the command line (`5.00/day`).
+    `content` says whether prompts and answers are kept (off, errors, full); None leaves it to the settings.
     """
 
     id: str
@@ -75,6 +76,7 @@ class AccessToken:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrency: int | None = None
+    content: str | None = None
 
     def is_valid(self, now_ms: int) -> bool:
         """Whether the token opens anything at `now_ms`."""

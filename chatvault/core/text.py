@@ -34,3 +34,8 @@ def csv_text(text: str) -> str:
 def shortened(text: str, *, width: int) -> str:
     """Cut `text` to `width` characters, the last of them an ellipsis where something was cut."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Write how many there are: `1 provider`, `2 providers`, `1,000 aliases`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

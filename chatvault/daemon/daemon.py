@@ -15,19 +15,24 @@ from chatvault.config.places import Places
 from chatvault.control.server import ControlApp, ControlServer
 from chatvault.core.accounts import Accounts
 from chatvault.core.health import Health
+from chatvault.core.text import counted
 from chatvault.daemon.accounts import open_accounts
 from chatvault.daemon.backups import Backups
+from chatvault.daemon.contents import KeptContents
 from chatvault.daemon.control_loop import ControlLoop
 from chatvault.daemon.engine import Engine, build_engine, now_ms
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.maintenance import keep_up, watch_writer
+from chatvault.daemon.memory import spare_the_collector
 from chatvault.daemon.notify import Notifier
 from chatvault.daemon.price_desk import PriceDesk
 from chatvault.daemon.pruning import Pruning
 from chatvault.daemon.public_side import PublicSide
 from chatvault.daemon.pulse import beat
+from chatvault.daemon.reading import ReportRoom
 from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
 from chatvault.daemon.signals import Signals
+from chatvault.daemon.status import Status
 from chatvault.daemon.status_line import status_line
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.daemon.tunnel_task import TunnelTask, public_url
@@ -37,6 +42,7 @@ from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
 from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.lazy_api import LazyApi
+from chatvault.store.content import ContentVault
 from chatvault.store.writer import Store
 from chatvault.tunnel.probe import Identity
 
@@ -72,6 +78,7 @@ class Daemon:
         self._doorkeeper = Doorkeeper(now_ms)
         self._heartbeat = Heartbeat(self._supervisor.spawn)
         self._notifier = Notifier.from_environ(environ, pid=os.getpid())
+        self._vault = ContentVault(places.keys_dir)
         self._identity = Identity(secrets.token_bytes(32))
 
     async def run(self, listeners: list[socket.socket], control: socket.socket) -> int:
@@ -110,17 +117,30 @@ class Daemon:
         loop = ControlLoop(
             reloader=reloader,
             signals=signals,
-            health=self._health,
+            status=Status(
+                engine=lambda: reloader.engine,
+                health=self._health,
+                store=self._store,
+                running=self._running,
+                server=server,
+                tunnel=tunnel.status,
+                database=self._places.database,
+                zone=lambda: self._zone(reloader.settings),
+                base_url=_base_url(server),
+            ),
             store=self._store,
             accounts=self._accounts,
             doorkeeper=self._doorkeeper,
             running=self._running,
-            server=server,
-            tunnel_status=tunnel.status,
+            reports=ReportRoom(self._environ),
             base_url=_base_url(server),
             device_url=self._device_url(server),
         )
         backups = Backups(self._store, self._places, self._health, now_ms=now_ms)
+        contents = KeptContents(
+            self._store, self._vault, days=self._settings.audit.content_days, now_ms=now_ms
+        )
+        self._supervisor.supervised(contents.forget, "kept contents")
         pruning = Pruning(self._store, self._places)
         routes = {
             **loop.routes(),
@@ -128,6 +148,7 @@ class Daemon:
             **backups.routes(),
             **pruning.routes(),
             **self._prices.routes(reloader),
+            **contents.routes(),
         }
         control_server = ControlServer(ControlApp(routes), control, self._places.control_socket)
         await loop.reload_tokens()
@@ -156,6 +177,7 @@ class Daemon:
         supervisor.supervised(tunnel.run, "tunnel")
         supervisor.supervised(lambda: keep_up(self._store), "upkeep")
         supervisor.essential(watch_writer(self._store), "database writer")
+        spare_the_collector()
         self._notifier.ready(self._status_line(server))
         supervisor.essential(beat(self._notifier, lambda: self._status_line(server)), "pulse")
         self._announce(f"listening  {_base_url(server)}")
@@ -167,7 +189,7 @@ class Daemon:
         _log.info("stopping: %s", signals.reason or self._supervisor.cause)
         tunnel.stop_accepting()
         seconds = reloader.settings.server.drain_seconds
-        self._notifier.stopping(f"Stopping, {len(self._running)} requests may still end")
+        self._notifier.stopping(f"Stopping, {counted(len(self._running), 'request')} may still end")
         self._notifier.extend(seconds + _CUT_SECONDS + _CLOSE_SECONDS)
         if not await server.stop(drain_seconds=seconds, hurry=signals.hurry):
             _log.warning("%d requests were still running and are cut", self._running.end_all())
@@ -216,6 +238,7 @@ class Daemon:
             self._accounts,
             self._supervisor,
             self._heartbeat,
+            vault=self._vault,
             environ=self._environ,
             cache_dir=self._places.cache_dir,
             own_prices=self._prices.own,

@@ -11,17 +11,20 @@ from chatvault.config.settings import Settings
 from chatvault.core.accounts import Accounts
 from chatvault.core.pricing import Override, PriceBook, RateCard
 from chatvault.core.routing import Route, parse_route
+from chatvault.daemon.prices import build_price_book
+from chatvault.daemon.providers import build_provider
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.gateway.admission import Admission
 from chatvault.gateway.books import Books
 from chatvault.gateway.catalog import Catalog
+from chatvault.gateway.contents import Contents
 from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.places import Places
 from chatvault.gateway.planning import Planner
 from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.relay import Relay
-from chatvault.providers import litellm_door, registry
 from chatvault.providers.base import Provider, ProviderSettings, Resources
+from chatvault.store.content import ContentVault
 from chatvault.store.writer import Store
 
 
@@ -58,6 +61,7 @@ def build_engine(
     supervisor: Supervisor,
     heartbeat: Heartbeat,
     *,
+    vault: ContentVault,
     environ: Mapping[str, str],
     cache_dir: Path,
     own_prices: Sequence[Override] = (),
@@ -76,7 +80,7 @@ def build_engine(
     providers = {
         name: old.providers[name]
         if old is not None and name in kept
-        else registry.build(entry.kind, name, entry.settings, resources)
+        else build_provider(entry, settings.path, resources)
         for name, entry in settings.providers.items()
     }
     places = {
@@ -85,7 +89,7 @@ def build_engine(
         else Places(name, limit=entry.settings.max_concurrency, queue_seconds=entry.settings.queue_seconds)
         for name, entry in settings.providers.items()
     }
-    prices = PriceBook((*price_overrides(settings.prices), *own_prices), litellm_door.fallback_price)
+    prices = build_price_book((*price_overrides(settings.prices), *own_prices))
     catalog = Catalog(providers, _aliases(settings, providers), clock=time.monotonic)
     if old is not None:
         catalog.inherit(old.catalog)
@@ -96,7 +100,8 @@ def build_engine(
         )
 
     price_list = PriceList(prices, remember_card)
-    books = Books(store, price_list, now_ms=now_ms, clock=time.monotonic)
+    contents = Contents(store, vault, default=settings.audit.content, now_ms=now_ms)
+    books = Books(store, price_list, now_ms=now_ms, clock=time.monotonic, contents=contents)
     planner = Planner(providers, price_list)
     accounts.limit_everyone(limits_of(settings.limits), int(time.monotonic() * 1000))
     admission = Admission(

@@ -21,8 +21,6 @@ from chatvault.gateway.tls import Certificates
 from chatvault.gateway.tls_door import TlsDoor
 
 _BACKLOG = 2048
-# Clients keep connections for a minute or so; the side that closes first decides who meets the race.
-_KEEP_ALIVE_SECONDS = 75
 # How long a connection that was accepted before the stop may take to send its first request.
 _FIRST_REQUEST_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
@@ -88,6 +86,8 @@ class HttpServer:
         self._certificates = certificates
         self._guard = Guard(GuardLimits(), Hosts()) if guard is None else guard
         self._listeners = listeners
+        self.addresses: list[tuple[str, int]] = [each.getsockname()[:2] for each in listeners]
+        """The addresses and ports that are listened on."""
         self._servers: list[asyncio.Server] = []
         self._state = ServerState()
         self._config = Config(
@@ -99,7 +99,6 @@ class HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         self._config.load()
         self.set_date()
@@ -113,11 +112,6 @@ class HttpServer:
     def connections(self) -> int:
         """How many connections are open."""
         return len(self._state.connections)
-
-    @property
-    def addresses(self) -> list[tuple[str, int]]:
-        """The addresses and ports that are listened on."""
-        return [listener.getsockname()[:2] for listener in self._listeners]
 
     def set_date(self) -> None:
         """Set the Date header that answers carry, to the second."""

@@ -1,6 +1,11 @@
-"""How much memory the process holds, and how many files it may open."""
+"""How much memory the process holds, how often it is searched for garbage, and how many files it may open."""
 
+import gc
 import resource
+
+# Almost everything that a request makes is freed without the collector; the default, 700, has it look through
+# the running requests many times over.
+_YOUNG_OBJECTS = 10_000
 
 
 def resident_bytes() -> int:
@@ -16,3 +21,13 @@ def raise_open_files_limit() -> int:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def spare_the_collector() -> None:
+    """Take what the start has made out of the garbage collector's sight, and have it look less often.
+
+    A look at all of it would stall the event loop for some 15 ms each time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])

@@ -72,17 +72,21 @@ def _serve(
     with WriterLock.acquire(places.lock):
         listeners = _listeners(settings, environ)
         control = bind_control_socket(places.control_socket, group=service_group(places))
-        signer = Signer(places.keys_dir)
-        signer.ensure()
-        store = Store.open(places.database, now_ms=now_ms, signer=signer, has_reserve=True)
         try:
-            daemon = Daemon(
-                settings, places, store, public=public, load=load, environ=environ, announce=announce
-            )
-            code: int = uvloop.run(daemon.run(listeners, control))
-            return code
+            signer = Signer(places.keys_dir)
+            signer.ensure()
+            store = Store.open(places.database, now_ms=now_ms, signer=signer, has_reserve=True)
+            try:
+                daemon = Daemon(
+                    settings, places, store, public=public, load=load, environ=environ, announce=announce
+                )
+                code: int = uvloop.run(daemon.run(listeners, control))
+                return code
+            finally:
+                store.close()
         finally:
-            store.close()
+            # After a start that failed too: a socket that nobody serves would be taken for a daemon's.
+            places.control_socket.unlink(missing_ok=True)
 
 
 def _listeners(settings: AnySettings, environ: Mapping[str, str]) -> list[socket.socket]:

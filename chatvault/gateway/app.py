@@ -87,13 +87,22 @@ class ChatRoute:
             except ClientLeft:
                 self._books.refuse(call, http_status=499, error_code="client_left")
                 return
-            watcher = call.task.get_loop().create_task(watch_for_leaving(receive, call))
-            try:
+            when_left = scope.get("extensions", {}).get("chatvault.when_left")
+            if when_left is None:
+                await self._watched(call, raw, receive, send, out)
+            else:
+                when_left(call.client_left)
                 await self._relay.serve(call, raw, send, out)
-            finally:
-                watcher.cancel()
         finally:
             self._running.discard(call)
+
+    async def _watched(self, call: Call, raw: bytes, receive: Receive, send: Send, out: Headers) -> None:
+        """Serve a call whose client's leaving only shows in `receive`: under another server than ours."""
+        watcher = call.task.get_loop().create_task(watch_for_leaving(receive, call))
+        try:
+            await self._relay.serve(call, raw, send, out)
+        finally:
+            watcher.cancel()
 
     def _call(self, scope: Scope, call_id: str, token: AccessToken, now_ms: int) -> Call:
         task = asyncio.current_task()

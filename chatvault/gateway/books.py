@@ -21,6 +21,7 @@ from chatvault.core.pricing import cost
 from chatvault.core.usage import NO_USAGE, Usage, UsageBasis
 from chatvault.gateway.auth import PROBE_ID
 from chatvault.gateway.call import Call
+from chatvault.gateway.contents import Contents, Transcript
 from chatvault.gateway.planning import Plan, PricedRoute
 from chatvault.gateway.price_list import PriceList
 from chatvault.gateway.request_log import log_request
@@ -45,6 +46,7 @@ class Progress:
     attempts: list[Attempt] = field(default_factory=list)
     is_unheard: bool = False
     is_settled: bool = False
+    transcript: Transcript | None = None
     is_told: bool = False
     """Whether the client's headers say how much of its limits is left."""
 
@@ -78,11 +80,18 @@ class Books:
         *,
         now_ms: Callable[[], int],
         clock: Callable[[], float],
+        contents: Contents | None = None,
     ) -> None:
+        self._contents = contents
         self._store = store
         self._prices = prices
         self._now_ms = now_ms
         self._clock = clock
+
+    def open(self, call: Call, raw: bytes) -> Progress:
+        """Return the progress of a request that begins; it listens where its content is to be kept."""
+        contents = self._contents
+        return Progress(transcript=None if contents is None else contents.begin(call.token, raw))
 
     async def hold(self, call: Call, plan: Plan) -> None:
         """Commit the hold: nothing is sent on before this returns. Raises StoreError."""
@@ -106,6 +115,13 @@ class Books:
         if progress.is_settled:
             return
         progress.is_settled = True
+        self._write(call, progress, status, http_status, error_code)
+        if progress.transcript is not None and self._contents is not None:
+            self._contents.keep(call.id, progress.transcript, status)
+
+    def _write(
+        self, call: Call, progress: Progress, status: Status, http_status: int, error_code: str | None
+    ) -> None:
         if progress.plan is None or progress.at is None:
             self.refuse(call, http_status=http_status, error_code=error_code)
             return

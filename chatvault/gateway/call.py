@@ -73,6 +73,10 @@ class Call:
             self.ending = why
             self.task.cancel()
 
+    def client_left(self) -> None:
+        """End the request since its client has gone."""
+        self.end(Ending.CLIENT_LEFT)
+
 
 class RunningCalls:
     """All requests that are running, to be counted, and to be ended when their access token is."""

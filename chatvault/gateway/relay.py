@@ -72,7 +72,7 @@ class Relay:
 
     async def serve(self, call: Call, raw: bytes, send: Send, headers: Headers) -> None:
         """Answer one chat request, whole or streamed, and settle it."""
-        progress = Progress()
+        progress = self._books.open(call, raw)
         answer: SseAnswer | None = None
         try:
             denied = self._admission.enter(call)
@@ -129,6 +129,8 @@ class Relay:
         progress.upstream_request_id = completion.upstream_request_id
         call.is_over = True
         headers += _route_headers(progress.at)
+        if progress.transcript is not None:
+            progress.transcript.heard(completion.body)
         self._books.settle(call, progress, status=Status.OK, http_status=200)
         await send_json(send, 200, completion.body, headers)
 
@@ -142,12 +144,17 @@ class Relay:
             if not answer.has_started:
                 headers += _route_headers(progress.at)
             events = begun.first
+            transcript = progress.transcript
             while events and not events.endswith(SSE_DONE):
+                if transcript is not None:
+                    transcript.heard(events)
                 await answer.write(events)
                 events = await stream.read()
             call.is_over = True
             places.leave()
             has_place = False
+            if transcript is not None:
+                transcript.heard(events)
             # Before the last event goes out: a client that has seen the end finds its row.
             self._books.settle(call, progress, status=Status.OK, http_status=200)
             await answer.end(events)
@@ -227,13 +234,14 @@ class Relay:
         has_started = answer is not None and answer.has_started
         is_refusal = not isinstance(exc, ProviderError) and error.status != 500
         status = Status.REFUSED if is_refusal else Status.ERROR
-        may_be_billed = exc.may_be_billed if isinstance(exc, ProviderError) else error.status == 500
-        if may_be_billed and progress.was_sent:
+        if progress.was_sent and _may_be_billed(exc):
             progress.expect_bill()
         elif not progress.has_begun:
             progress.meter = None
         if isinstance(exc, ProviderError) and progress.has_begun and progress.at is not None:
             log_provider_error(exc, request_id=call.id, route=progress.at.route.name)
+        if progress.transcript is not None:
+            progress.transcript.heard(error_body(error))
         self._books.settle(
             call,
             progress,
@@ -270,6 +278,13 @@ class Relay:
             await answer.end(b"data: " + error_body(error) + b"\n\n")
         else:
             await send_error(send, error, headers)
+
+
+def _may_be_billed(exc: RequestError | ProviderError | StoreError) -> bool:
+    """Whether the provider had the request and did not refuse it; a defect of ours tells nothing of that."""
+    if isinstance(exc, ProviderError):
+        return exc.may_be_billed and (exc.upstream_status or 200) < 300
+    return isinstance(exc, RequestError) and exc.status == 500
 
 
 def _defect() -> RequestError:

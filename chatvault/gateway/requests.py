@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from chatvault.errors import RequestError
-from chatvault.gateway.call import Call, Ending
+from chatvault.gateway.call import Call
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -77,4 +77,4 @@ async def watch_for_leaving(receive: Receive, call: Call) -> None:
     """End the call when its client goes away; nothing else is to come once the body has been read."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    call.end(Ending.CLIENT_LEFT)
+    call.client_left()

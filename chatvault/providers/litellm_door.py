@@ -1,4 +1,4 @@
-"""The one door to litellm: what it knows of providers' requests and prices, and nothing of its network.
+"""The one door to litellm: what it knows of providers' requests, and nothing of its network.
 
 Importing it takes seconds of processor time and some 150 MB, and would fetch a price list. So it happens in
 a thread, when a provider that needs it is configured; requests that come sooner wait, and the loop goes on.
@@ -20,14 +20,12 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from chatvault.core.litellm_map import read_entry
-from chatvault.core.pricing import FallbackPrice
 from chatvault.errors import ProviderFailed, RequestError
 
 _SWITCH_SECONDS = 0.0005
@@ -82,8 +80,6 @@ class Litellm:
 
         litellm.suppress_debug_info = True
         litellm.telemetry = False
-        self._model_cost: Mapping[str, Mapping[str, Any]] = litellm.model_cost
-        self._version = _version()
         self._json_tool: str = RESPONSE_FORMAT_TOOL_NAME
         self._names_key: str = ANTHROPIC_TOOL_NAME_REVERSE_MAP_KEY
         self._anthropic = AnthropicConfig()
@@ -128,14 +124,6 @@ class Litellm:
         except self._refusals as exc:
             raise self._misfit(exc) from exc
         return body
-
-    def price(self, kind: str, model: str) -> FallbackPrice | None:
-        """Return what litellm's table says of exactly this model, None where it says nothing."""
-        for name in (model, f"{kind}/{model}"):
-            entry = self._model_cost.get(name)
-            if entry is not None and entry.get("litellm_provider") == kind:
-                return read_entry(entry, version=self._version)
-        return None
 
     def _rehearse(self) -> None:
         # What litellm puts off until the first call would hold up the loop then.
@@ -205,13 +193,6 @@ async def _begin_later() -> None:
     begin()
 
 
-def fallback_price(kind: str, model: str) -> FallbackPrice | None:
-    """Return litellm's price of a model; None where it has none, or while litellm isn't imported."""
-    if _future is None or not _future.done() or _future.exception() is not None:
-        return None
-    return _future.result().price(kind, model)
-
-
 def _load(future: "Future[Litellm]") -> None:
     os.environ.update(_ENVIRONMENT)
     for name in _LOGGERS:
@@ -239,9 +220,3 @@ def _load(future: "Future[Litellm]") -> None:
         sys.setswitchinterval(switch_seconds)
         if was_collecting:
             gc.enable()
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("litellm")

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from chatvault.core.chat import ChatRequest
 from chatvault.core.setting import setting
+from chatvault.core.text import counted
 from chatvault.errors import (
     ProviderError,
     ProviderRefused,
@@ -16,6 +17,7 @@ from chatvault.errors import (
 from chatvault.providers.base import (
     Completion,
     Finding,
+    LoadedModel,
     ModelInfo,
     Provider,
     ProviderSettings,
@@ -93,6 +95,10 @@ class Ollama:
         except ProviderUnreachable as exc:
             raise self._explained(exc) from exc.__cause__
 
+    async def loaded(self) -> tuple[LoadedModel, ...]:
+        """Ask which models are in memory now. Raises ProviderError."""
+        return await self._library.loaded()
+
     def output_limit(self, request: ChatRequest, model: str) -> int | None:
         """Return `max_tokens`; without it, a model stops when it likes or at the end of its context."""
         return request.max_tokens
@@ -127,7 +133,7 @@ class Ollama:
             return Finding("fail", explained.message, explained.hint)
         except TimeoutError:
             return Finding("fail", f"no answer within {_COLD_CALL_SECONDS:g} s", _START_HINT)
-        detail = f"Ollama {version}, {len(names)} models"
+        detail = f"Ollama {version}, {counted(len(names), 'model')}"
         if not names:
             return Finding("warn", detail, "ollama pull llama3.2:3b")
         url = self._settings.base_url

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from chatvault.core.secret import Secret
+from chatvault.core.text import counted
 from chatvault.errors import ProviderAuthFailed, ProviderError, ProviderFailed, ProviderRefused
 from chatvault.providers.base import Completion, Finding, ModelInfo
 from chatvault.providers.openai_stream import OpenAIStream
@@ -92,4 +93,4 @@ async def check_by_models(name: str, models: Callable[[], Awaitable[tuple[ModelI
         return Finding("warn", f"reachable, but it lists no models: {exc.message}")
     except ProviderError as exc:
         return Finding("fail", exc.message, exc.hint or f"check providers.{name}.base_url and the network")
-    return Finding("pass", f"{len(found)} models, the key is accepted")
+    return Finding("pass", f"{counted(len(found), 'model')}, the key is accepted")

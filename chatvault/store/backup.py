@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from chatvault.core.text import counted
 from chatvault.errors import DatabaseDamaged, StoreError
 from chatvault.store import faults
 from chatvault.store.connections import read_only
 from chatvault.store.inspection import NEWEST, inspect
-from chatvault.store.private_file import create, ensure_folder, put_in_place, temporary_beside
+from chatvault.store.private_file import PART, create, ensure_folder, put_in_place, temporary_beside
 from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
 from chatvault.store.verify import verify
@@ -87,7 +88,8 @@ def check(path: Path, *, keys: TrustedKeys) -> Backup:
         first = verdict.problems[0]
         where = "" if first.seq is None else f" at entry {first.seq}"
         raise DatabaseDamaged(
-            f"{path} doesn't verify: {len(verdict.problems)} problems, the first one ({first.kind}){where}",
+            f"{path} doesn't verify: {counted(len(verdict.problems), 'problem')}, "
+            f"the first one ({first.kind}){where}",
             hint="chatvault audit verify --full",
         )
     return Backup(path, path.stat().st_size, head.seq, head.hash.hex(), int(requests))
@@ -132,6 +134,16 @@ def thin_out(folder: Path, *, keep: int) -> Sequence[Path]:
         except OSError as error:
             raise faults.os_error(error, path) from error
     return surplus
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what backups and restores left half done when their process was killed.
+
+    Whoever calls it holds the writer's lock: nobody else is at it.
+    """
+    for folder in folders:
+        for path in folder.glob(f".*.db.*{PART}*"):
+            path.unlink(missing_ok=True)
 
 
 def has_room(source: Path, folder: Path) -> bool:

@@ -60,6 +60,7 @@ class TokenModel(Model):
     previous_hash = BlobField(null=True)
     previous_until = BigIntegerField(null=True)
     is_expiry_noted = IntegerField(default=0)
+    content = TextField(null=True)
 
     class Meta:
         """The table."""

@@ -1,12 +1,22 @@
 """What a check of the audit chain found."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from chatvault.store.verify_checkpoints import Comparison
 
 _MOST_KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What checkpoints kept elsewhere say.
+
+    `lost_to_restore` are those that speak of entries which a restored backup took away; `restored_at` is the
+    number of the entry that says so.
+    """
+
+    read: int
+    matched: int
+    lost_to_restore: tuple[int, ...] = ()
+    restored_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class Verdict:
     head: str
     first_bad: int | None
     problems: tuple[Problem, ...]
-    comparison: "Comparison | None" = None
+    comparison: Comparison | None = None
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import hashlib
 import sqlite3
 import struct
 from collections.abc import Iterable
+from functools import cache
 
 import msgspec
 
@@ -20,8 +21,8 @@ from chatvault.store.migrations import MIGRATIONS
 from chatvault.store.pruned_rows import check_base
 from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
-from chatvault.store.verdict import Findings, Verdict
-from chatvault.store.verify_checkpoints import CheckpointCheck, Comparison, compare
+from chatvault.store.verdict import Comparison, Findings, Verdict
+from chatvault.store.verify_checkpoints import CheckpointCheck, compare
 from chatvault.store.verify_rows import ENTRIES_WITH_ROWS, RowCheck
 
 _ENTRIES = """SELECT seq, ts_ms, kind, request_id, token_id, CAST(body AS BLOB), hash
@@ -106,6 +107,9 @@ class _Check:
                 wrong("hash", seq=seq, request_id=request_id)
             self.seq = last = seq
             self.head = head = digest
+            if row and row[1] and rows is not None and kind in _REQUESTS:
+                rows.same(seq, request_id, row[0])
+                continue
             try:
                 ids = _ids_of(body)
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -116,19 +120,23 @@ class _Check:
                 wrong("columns", seq=seq, request_id=request_id)
             if is_request:
                 if rows is not None:
-                    rows.check(seq, request_id, body, row)
+                    rows.check(seq, request_id, body)
             elif kind == KIND:
                 checkpoints.entry(seq, body)
 
 
 def _check_triggers(reader: Reader, findings: Findings) -> None:
+    if _wanted_triggers() - set(reader.select(_TRIGGERS)):
+        findings.add("trigger")
+
+
+@cache
+def _wanted_triggers() -> frozenset[tuple[str, str]]:
     fresh = sqlite3.connect(":memory:", isolation_level=None)
     try:
         for migration in MIGRATIONS:
             for statement in migration.statements:
                 fresh.execute(statement)
-        wanted = fresh.execute(_TRIGGERS).fetchall()
+        return frozenset(fresh.execute(_TRIGGERS).fetchall())
     finally:
         fresh.close()
-    if set(wanted) - set(reader.select(_TRIGGERS)):
-        findings.add("trigger")

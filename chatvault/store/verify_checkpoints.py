@@ -10,7 +10,7 @@ from chatvault.store.checkpoints import all_checkpoints
 from chatvault.store.entries import Head
 from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
-from chatvault.store.verdict import Findings
+from chatvault.store.verdict import Comparison, Findings
 
 RESTORED = "backup.restored"
 
@@ -68,20 +68,6 @@ class CheckpointCheck:
             wrong("checkpoint", seq=seq)
         if self._keys is not None and self._keys.by_fingerprint and head_seq - last > _MOST_UNSEALED:
             wrong("unsealed", seq=last + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What checkpoints kept elsewhere say.
-
-    `lost_to_restore` are those that speak of entries which a restored backup took away; `restored_at` is the
-    number of the entry that says so.
-    """
-
-    read: int
-    matched: int
-    lost_to_restore: tuple[int, ...] = ()
-    restored_at: int | None = None
 
 
 def compare(

@@ -9,8 +9,9 @@ from typing import TypeVar, cast
 from chatvault.core.chain import Json
 from chatvault.core.checkpoint import Checkpoint
 from chatvault.core.ledger import Attempt, Hold, LedgerRow
-from chatvault.store import request_ids
+from chatvault.store import content, request_ids
 from chatvault.store.checkpoints import Sealer, seal
+from chatvault.store.content import Sealed
 from chatvault.store.database import open_database
 from chatvault.store.entries import Head
 from chatvault.store.group_commit import GroupCommit
@@ -115,6 +116,10 @@ class Store:
         done = asyncio.get_running_loop().create_future()
         self._writer.put(Record(kind, body, request_id, token_id, done))
         await done
+
+    def keep(self, sealed: Sealed) -> None:
+        """Keep a request's content, encrypted as it is; never blocks, and no request fails for it."""
+        self._queue(lambda tx: content.put(tx, sealed), False)
 
     def remember_rate_card(
         self, card_id: str, canonical_json: str, *, provider: str, model: str, source: str

@@ -3,6 +3,8 @@
 import pytest
 
 from chatvault.cli import checkup
+from chatvault.cli.daemon_checks import check_books
+from chatvault.core.chat import JsonObject
 from tests.support.program import Program
 
 
@@ -77,3 +79,13 @@ def test_a_compromised_litellm_fails(monkeypatch: pytest.MonkeyPatch, version: s
     monkeypatch.setattr(checkup, "version", lambda name: version)
 
     assert checkup.check_program().status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("status", "found"), [({"ledger": {"defects": 0}}, []), ({}, []), ({"ledger": {"defects": 2}}, ["fail"])]
+)
+def test_what_the_ledger_turned_away_fails(status: JsonObject, found: list[str]) -> None:
+    checks = check_books(status)
+
+    assert [each.status for each in checks] == found
+    assert all(each.detail.startswith("2 writes went wrong") for each in checks)

@@ -53,6 +53,26 @@ def test_a_key_that_is_set_brings_its_provider(chatvault: Program, monkeypatch: 
     assert "anthropic" not in providers
 
 
+def test_a_key_of_this_shell_alone_is_said_to_be_so(
+    chatvault: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-0123456789abcdef")
+    told = chatvault.run("init", "--yes").err
+    chatvault.places.env_file.write_text("DEEPSEEK_API_KEY=sk-0123456789abcdef\n")
+    told_later = chatvault.run("init", "--yes").err
+    chatvault.places.env_file.unlink()
+    monkeypatch.delenv("DEEPSEEK_API_KEY")
+    outcome = chatvault.run("config", "check")
+
+    assert "DEEPSEEK_API_KEY was found in the environment: export it for serve too, or chatvault keys" in told
+    assert "DeepSeek: its key is set already" in told_later
+    assert outcome.code == 2
+    assert "DEEPSEEK_API_KEY is neither in the environment nor in" in outcome.err.splitlines()[0]
+    assert outcome.err.splitlines()[1].startswith(
+        "Try: chatvault keys set deepseek, or export DEEPSEEK_API_K"
+    )
+
+
 def test_a_second_time_changes_nothing(chatvault: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     finds(monkeypatch, Found(OLLAMA, True, ()))
     chatvault.run("init", "--yes")

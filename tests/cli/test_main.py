@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from chatvault import __version__
 from chatvault.cli.commands import COMMANDS
+from chatvault.cli.main import click_exception
 from chatvault.errors import DaemonNotRunning
 from tests.support.program import Program
 
@@ -135,3 +137,65 @@ def test_ctrl_c_is_130_and_quiet(tmp_path: Path) -> None:
 
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [["--version", "--json"], ["--json", "--version"]])
+def test_the_version_as_json(chatvault: Program, words: list[str]) -> None:
+    assert chatvault.run(*words).json == {"schema": 1, "version": __version__}
+
+
+def test_click_is_known_by_the_name_of_its_errors_class() -> None:
+    assert click_exception().__name__ == "ClickException"
+    assert issubclass(typer.BadParameter, click_exception())
+    assert not issubclass(ValueError, click_exception())
+    assert click_exception() is not Exception
+
+
+@pytest.mark.parametrize("name", ["tokens", "audit", "config"])
+def test_a_group_alone_shows_its_help_as_it_is(chatvault: Program, name: str) -> None:
+    outcome = chatvault.run(name)
+
+    assert outcome.code == 2
+    assert outcome.err.strip() == chatvault.run(name, "--help").out.strip()
+    assert "Error:" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["prices", "list", "--all"], ["config", "path"]]
+)
+def test_a_full_disk_below_stdout_is_two_lines(tmp_path: Path, words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "chatvault", *words],
+            env={**os.environ, "CHATVAULT_HOME": str(tmp_path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+        )
+
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[0] == "Error: the output can't be written: No space left on device"
+    assert lines[1].startswith("Try: ") and len(lines) == 2
+
+
+def test_ctrl_c_while_modules_are_imported_is_130_and_quiet(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "module = sys.argv.pop(1)\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == module:\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from chatvault.__main__ import main\n"
+        "main()\n"
+    )
+    for module in ("chatvault.cli.main", "typer", "chatvault.control.client"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, module, "status"], capture_output=True, text=True, timeout=30
+        )
+
+        assert done.returncode == 130, (module, done.stderr)
+        assert done.stderr.strip() == ""

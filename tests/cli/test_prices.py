@@ -1,5 +1,8 @@
 """Prices as shown."""
 
+import pytest
+
+from chatvault.daemon.prices import build_price_book
 from tests.support.program import Program
 
 OVERRIDE = """\
@@ -55,3 +58,21 @@ def test_a_price_is_set_listed_and_taken_back_without_a_daemon(chatvault: Progra
 def test_repricing_needs_the_daemon(chatvault: Program) -> None:
     assert chatvault.run("prices", "reprice", "--since", "7d").code == 3
     assert chatvault.run("prices", "reprice", "--since", "soon").code == 2
+
+
+def test_what_litellm_alone_knows_is_priced_as_the_daemon_does(
+    chatvault: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-0123456789abcdef")
+    chatvault.write_settings(
+        "providers: {d: {kind: deepseek, api_key: 'env:DEEPSEEK_API_KEY'}}\n"
+        "models: {coder: {routes: [d/deepseek-coder]}, none: {routes: [d/deepseek-nobody]}}\n"
+    )
+    daemons = build_price_book(()).find("d", "deepseek", "deepseek-coder", at_ms=2**40)
+    shown = chatvault.run("prices", "show", "d/deepseek-coder", "--json").json["prices"]
+    listed = chatvault.run("prices", "list", "--json").json["prices"]
+
+    assert daemons is not None and daemons.source == "litellm"
+    assert [each["rate_card_id"] for each in shown] == [daemons.id]
+    assert [each["rate_card_id"] for each in listed if each["source"] == "litellm"] == [daemons.id]
+    assert chatvault.run("prices", "show", "d/deepseek-nobody").code == 1

@@ -118,3 +118,12 @@ def test_with_a_daemon_the_change_is_the_daemons(chatvault: Program) -> None:
     (order,) = orders
     assert (order["name"], order["user"], order["models"]) == ("phone", "me", ["a", "b"])
     assert not chatvault.places.database.exists()
+
+
+@pytest.mark.parametrize("models", ["", ",", " , "])
+def test_a_list_of_no_models_is_no_free_pass(chatvault: Program, models: str) -> None:
+    outcome = chatvault.run("tokens", "add", "phone", "--models", models)
+
+    assert outcome.code == 2
+    assert outcome.err.startswith("Error: the list of models names none\nTry: --models")
+    assert not chatvault.places.database.exists(), "nothing was made"

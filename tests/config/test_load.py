@@ -13,15 +13,18 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chatvault.cli import output
 from chatvault.config.load import load, load_usage
 from chatvault.config.settings import PriceOverride, Settings
 from chatvault.core.secret import Secret
 from chatvault.core.setting import setting
+from chatvault.core.text import printable
 from chatvault.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 KINDS = ("ollama", "anthropic", "deepseek", "openai_compatible", "embedded", "echo")
 KEYS = {"ANTHROPIC_API_KEY": "sk-ant-api03-abcdefgh", "DEEPSEEK_API_KEY": "sk-0123456789abcdef"}
+PRICE = "prices:\n  overrides:\n    - {{model: a, per_mtok: {{input: {}, output: 1}}}}\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,7 @@ def test_a_section_with_nothing_below_it_is_all_defaults(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "line", "message", "hint"),
     [
+        ("providers:\n  x: {kind: echo, apikey: x}\n", 2, "apikey: unknown key", "did you mean api_key?"),
         ("servr: {}\n", 1, "servr: unknown key", "did you mean server?"),
         ("provider: {}\n", 1, "provider: unknown key", "did you mean providers?"),
         ("limits: {budget: {usd: 5, per: week}}\n", 1, "limits.budget.per: 'week' is not one of", None),
@@ -165,25 +169,49 @@ def test_a_section_with_nothing_below_it_is_all_defaults(tmp_path: Path) -> None
         ("server: {}\n---\nserver: {}\n", 2, "second document", None),
         ("- a\n", 1, "expected keys", None),
         ("? [a]\n: b\n", 1, "a key must be plain text", None),
+        ("server:\n  host: ''\n", 2, "server.host: is empty", "0.0.0.0"),
+        ("server:\n  host: 300.1.1.1\n", 2, "server.host: '300.1.1.1' is no address", "127.0.0.1"),
+        ("server:\n  host: http://x\n", 2, "server.host: 'http://x' is no address", "127.0.0.1"),
+        ("server:\n  drain_seconds: 1.0e+400\n", 2, "server.drain_seconds: is too large", None),
+        (PRICE.format("0.0000001"), 3, "finer than a picodollar a token", "six decimals"),
+        (PRICE.format("1.000000000000000000000000000000000001"), 3, "finer than a picodollar", None),
+        (PRICE.format("1e400"), 3, "no price is above 100,000 USD", None),
+        ("limits:\n  budget: {usd: 1e400, per: day}\n", 2, "limits.budget.usd: 1E+400 USD is more", "5.00"),
+        ("limits:\n  budget: {usd: 0.0000000000001, per: day}\n", 2, "finer than a picodollar", None),
     ],
 )
 def test_a_mistake_is_named_with_its_line(
-    tmp_path: Path, text: str, line: int, message: str, hint: str | None
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    line: int,
+    message: str,
+    hint: str | None,
 ) -> None:
     error = complaint(tmp_path, text)
 
     assert error.path == str(tmp_path / "config.yaml")
     assert error.line == line
     assert message in error.message
-    assert hint is None or hint in (error.hint or "")
+    assert error.hint and (hint is None or hint in error.hint)
+    output.complain(str(error), error.hint)
+    assert capsys.readouterr().err == f"Error: {printable(str(error))}\nTry: {printable(error.hint)}\n", (
+        "what is printed is the whole message"
+    )
 
 
-def test_a_missing_secret_names_the_line_and_the_command_that_sets_it(tmp_path: Path) -> None:
+def test_a_missing_secret_names_the_line_and_the_command_that_sets_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = "providers:\n  claude:\n    kind: anthropic\n    api_key: env:ANTHROPIC_API_KEY\n"
     error = complaint(tmp_path, text, {})
 
-    assert (error.line, error.hint) == (4, "chatvault keys set claude")
-    assert "ANTHROPIC_API_KEY" in error.message
+    assert (error.line, error.hint) == (
+        4,
+        "chatvault keys set claude, or export ANTHROPIC_API_KEY where chatvault serve is started",
+    )
+    output.complain(str(error), error.hint)
+    assert "providers.claude.api_key: ANTHROPIC_API_KEY is neither in the env" in capsys.readouterr().err
 
 
 def test_a_missing_secret_is_none_where_none_is_needed(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ def test_an_order_comes_over_the_socket_unchanged() -> None:
     )
 
     assert TokenOrder.from_json(order.to_json()) == order
+    assert TokenOrder.from_json(TokenOrder(name="any").to_json()).models == ()
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,8 @@ def test_an_order_comes_over_the_socket_unchanged() -> None:
         {"name": "x" * 65},
         {"name": "x", "user": "a\nb"},
         {"name": "x", "models": ["a b"]},
+        {"name": "x", "models": []},
+        {"name": "x", "models": [""]},
         {"name": "x", "models": ["a"] * 101},
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatvault.core.text import csv_text, printable, shortened
+from chatvault.core.text import counted, csv_text, printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,10 @@ def test_a_csv_cell_stays_one_cell(text: str) -> None:
 
 def test_a_long_text_is_cut() -> None:
     assert [shortened("abcdef", width=each) for each in (6, 4, 1)] == ["abcdef", "abc…", "…"]
+
+
+def test_one_of_something_is_no_plural() -> None:
+    counts = [counted(number, "alias", "aliases") for number in (0, 1, 1000)]
+
+    assert counts == ["0 aliases", "1 alias", "1,000 aliases"]
+    assert counted(2, "request") == "2 requests"

@@ -223,7 +223,8 @@ def test_a_crowd_that_waits_does_not_keep_an_honest_client_out(
                     connection[1].write(data)
             await asyncio.sleep(1)
         status = await asyncio.to_thread(attacked.daemon.json, "status")
-        assert status["connections"] <= (1024 if is_full else 200)
+        # The last one that had to make room may still be on its way out.
+        assert status["connections"] <= (1024 if is_full else 200) + 1
         _abort(opened)
         await asyncio.sleep(0.1)
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,10 @@ def pid(box: Box) -> int:
     return int(box.show("MainPID"))
 
 
+def is_another(box: Box, before: int) -> bool:
+    return pid(box) not in (0, before) and is_active(box)
+
+
 def is_active(box: Box) -> bool:
     return box.show("ActiveState") == "active"
 
@@ -67,13 +72,14 @@ def test_it_starts_serves_and_says_how_it_is(box: Box) -> None:
 def test_a_killed_daemon_is_back_and_its_ledger_whole(box: Box, is_full: bool) -> None:
     secret = box.settle_in(ECHO)
     rounds = 10 if is_full else 2
-    load = box.background(*box.support("steady_load", URL, secret, "echo/echo", "50", str(2 + 2 * rounds)))
-    for _ in range(rounds):
-        time.sleep(1)
-        before = pid(box)
-        box.ok("kill", "-KILL", str(before))
-        box.wait("restarted", lambda before=before: pid(box) not in (0, before) and is_active(box))  # type: ignore[misc]
-    outcomes = json.loads(load.communicate(timeout=60)[0])
+    seconds = str(2 + 2 * rounds)
+    with box.background(*box.support("steady_load", URL, secret, "echo/echo", "50", seconds)) as load:
+        for _ in range(rounds):
+            time.sleep(1)
+            before = pid(box)
+            box.ok("kill", "-KILL", str(before))
+            box.wait("restarted", partial(is_another, box, before))
+        outcomes = json.loads(load.communicate(timeout=60)[0])
 
     assert outcomes.get("refused", 0) == 0
     assert box.query("SELECT count(*) FROM hold") == [[0]]
@@ -90,7 +96,7 @@ def test_the_watchdog_ends_a_daemon_that_hangs(box: Box) -> None:
 
     box.ok("kill", "-STOP", str(before))
 
-    box.wait("restarted", lambda: pid(box) not in (0, before) and is_active(box))
+    box.wait("restarted", partial(is_another, box, before))
     assert "Watchdog timeout" in box.journal()
     assert box.ask(secret)[0] == 200
 
@@ -98,16 +104,13 @@ def test_the_watchdog_ends_a_daemon_that_hangs(box: Box) -> None:
 @pytest.mark.parametrize("drain_seconds", [15, 1])
 def test_a_stop_lets_streams_end_or_settles_them(box: Box, drain_seconds: float) -> None:
     secret = box.settle_in(SLOW % drain_seconds)
-    upstream = box.background(*box.support("slow_upstream", "9000", "100", "0.03"))
-    box.wait("listening", lambda: box.run("bash", "-c", "echo >/dev/tcp/127.0.0.1/9000").returncode == 0)
-    load = box.background(*box.support("steady_load", URL, secret, "slow/fixed", "100", "0.1", "stream"))
-    box.wait("ten streams", lambda: box.json("status")["requests_in_flight"] == 10)
-
-    box.ok("systemctl", "stop", "chatvault.socket", "chatvault.service")
-
-    outcomes = json.loads(load.communicate(timeout=60)[0])
-    upstream.terminate()
-    upstream.communicate()
+    load = box.support("steady_load", URL, secret, "slow/fixed", "100", "0.1", "stream")
+    with box.background(*box.support("slow_upstream", "9000", "100", "0.05")):
+        box.wait("listening", lambda: box.run("bash", "-c", "echo >/dev/tcp/127.0.0.1/9000").returncode == 0)
+        with box.background(*load) as streams:
+            box.wait("ten streams", lambda: box.json("status")["requests_in_flight"] == 10)
+            box.ok("systemctl", "stop", "chatvault.socket", "chatvault.service")
+            outcomes = json.loads(streams.communicate(timeout=60)[0])
     assert outcomes == ({"done": 10} if drain_seconds > 3 else {"cut": 10})
     assert box.query("SELECT count(*) FROM hold") == [[0]]
     rows = box.query("SELECT status, output_tokens > 0, count(*) FROM ledger GROUP BY 1, 2")
@@ -119,13 +122,14 @@ def test_a_stop_lets_streams_end_or_settles_them(box: Box, drain_seconds: float)
 def test_restarts_under_load_refuse_nobody_and_lose_no_row(box: Box, is_full: bool) -> None:
     secret = box.settle_in(ECHO)
     restarts = 20 if is_full else 4
-    seconds = restarts * 1.5 + 2
-    load = box.background(*box.support("steady_load", URL, secret, "echo/echo", "50", str(seconds)))
-    time.sleep(0.5)
-    for _ in range(restarts):
-        box.ok("systemctl", "restart", "chatvault.service")
-        time.sleep(0.3)
-    outcomes = json.loads(load.communicate(timeout=120)[0])
+    seconds = restarts * 2 + 2
+    with box.background(*box.support("steady_load", URL, secret, "echo/echo", "50", str(seconds))) as load:
+        time.sleep(0.5)
+        for _ in range(restarts):
+            box.ok("systemctl", "restart", "chatvault.service")
+            time.sleep(0.3)
+        assert load.poll() is None, "the load was to go on during all restarts"
+        outcomes = json.loads(load.communicate(timeout=120)[0])
 
     assert outcomes == {"200": round(50 * seconds)}
     assert box.query("SELECT status, count(*) FROM ledger GROUP BY 1") == [["ok", round(50 * seconds)]]
@@ -198,8 +202,7 @@ def test_a_full_disk_is_said_and_passes(box: Box) -> None:
         "mount -t tmpfs -o size=1500k,mode=700,uid=$(id -u chatvault),gid=$(id -g chatvault) tmpfs"
         " /var/lib/chatvault; cp -a /tmp/kept/. /var/lib/chatvault/; systemctl start chatvault"
     )
-    upstream = box.background(*box.support("slow_upstream", "9000", "2", "0"))
-    try:
+    with box.background(*box.support("slow_upstream", "9000", "2", "0")):
         box.run("bash", "-c", "head -c 10M /dev/zero >/var/lib/chatvault/filler")
         box.wait("refused", lambda: box.ask(secret, "slow/fixed")[0] == 503, seconds=30)
         box.wait("said", lambda: "needs a look: storage" in box.show("StatusText"))
@@ -207,9 +210,6 @@ def test_a_full_disk_is_said_and_passes(box: Box) -> None:
         box.ok("rm", "/var/lib/chatvault/filler")
         box.wait("well again", lambda: "needs a look" not in box.show("StatusText"), seconds=30)
         assert is_active(box)
-    finally:
-        upstream.terminate()
-        upstream.communicate()
 
 
 def test_the_embedded_model_comes_back_after_a_kill(box: Box) -> None:
@@ -286,7 +286,11 @@ def test_the_exposure_is_low(box: Box) -> None:
         path = f"/etc/systemd/system/{unit}.service"
         box.ok("systemd-analyze", "security", "--offline=true", "--threshold=15", path)
         said = box.run("systemd-analyze", "verify", path).stderr
-        assert [line for line in said.splitlines() if unit in line and "Restart" not in line] == []
+        assert [
+            line
+            for line in said.splitlines()
+            if unit in line and "Restart" not in line and "man chatvault" not in line
+        ] == []
 
 
 def test_installing_is_repeatable_and_leaves_nothing_behind(box: Box) -> None:
@@ -339,3 +343,34 @@ def test_what_root_makes_with_the_daemon_down_belongs_to_the_service(box: Box) -
     assert strangers == ""
     box.ok("systemctl", "start", "chatvault")
     assert is_active(box)
+
+
+def test_the_group_reads_root_changes_and_a_stranger_is_told_why(box: Box) -> None:
+    secret = box.settle_in(ECHO)
+    assert box.ask(secret)[0] == 200
+    box.sh("useradd --create-home -G chatvault ann; useradd --create-home eve")
+
+    for user in (None, "ann"):
+        assert box.json("usage", "--by", "token", user=user)["total"]["requests"] == 1
+        assert box.json("audit", "verify", "--full", user=user)["ok"] is True
+        assert box.json("status", user=user)["version"]
+        assert "laptop" in box.ok(PROGRAM, "tokens", "list", user=user)
+    for words in (["tokens", "add", "mine"], ["tokens", "revoke", "laptop"], ["config", "reload"]):
+        done = box.run(PROGRAM, *words, user="ann")
+        assert (done.returncode, "root" in done.stderr) == (4, True), (words, done.stderr)
+    for words in (["usage"], ["status"], ["audit", "verify"]):
+        done = box.run(PROGRAM, *words, user="eve")
+        assert (done.returncode, "group chatvault" in done.stderr) == (4, True), (words, done.stderr)
+
+
+def test_the_timers_jobs_do_their_work_beside_the_daemon_and_without(box: Box) -> None:
+    secret = box.settle_in(ECHO)
+    assert box.ask(secret)[0] == 200
+    for _ in range(2):
+        for job in ("chatvault-backup", "chatvault-verify"):
+            done = box.run("systemctl", "start", f"{job}.service")
+            assert done.returncode == 0, box.journal(job)
+        assert box.json("backup", "list")["backups"]
+        assert box.ok("stat", "-c", "%U", "/run/chatvault").strip() == "chatvault"
+        box.ok("systemctl", "stop", "chatvault.socket", "chatvault.service")
+    assert box.ok("find", "/var/lib/chatvault", "!", "-user", "chatvault") == ""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -146,7 +147,9 @@ async def _a_hundred(gateway: Inside, which: str, stream: bool, chance: random.R
         await gateway.relay.serve(call, ask(stream=stream, max_tokens=10), client.send, [])
 
     tasks = [asyncio.ensure_future(one(client)) for client in clients]
+    deadline = time.monotonic() + 20
     while len(provider.requests) < 33 or sum(client.status == 429 for client in clients) < 67:
+        assert time.monotonic() < deadline, f"{len(provider.requests)} were let in"
         await asyncio.sleep(0.001)
     held = gateway.accounts.everyone.held("total")
     assert held == 330 * TOKENS

@@ -269,31 +269,40 @@ def test_a_model_that_can_not_be_printed_is_refused(tmp_path: Path, model: str) 
     run(tmp_path, go, ScriptedProvider("paid", is_local=False), prices=PRICES)
 
 
+async def until_pinged(client: Client) -> None:
+    while not client.body:
+        await asyncio.sleep(0.005)
+
+
 def test_a_quiet_stream_is_pinged_and_then_goes_on(tmp_path: Path) -> None:
-    async def slowly() -> bytes:
-        await asyncio.sleep(0.15)
+    client = Client()
+
+    async def after_a_ping() -> bytes:
+        await until_pinged(client)
         return delta("hi")
 
     async def go(gateway: Inside) -> None:
-        client = await gateway.ask(ask(stream=True))
+        await gateway.relay.serve(gateway.call(), ask(stream=True), client.send, [])
         assert client.body.startswith(b": ping\n\n")
         assert client.body.endswith(delta("hi") + DONE)
 
-    run(tmp_path, go, ScriptedProvider("home", steps=[slowly, DONE]), ping_after=0.05)
+    run(tmp_path, go, ScriptedProvider("home", steps=[after_a_ping, DONE]), ping_after=0.05)
 
 
 def test_after_a_ping_an_error_comes_as_an_event(tmp_path: Path) -> None:
-    async def slowly() -> bytes:
-        await asyncio.sleep(0.15)
+    client = Client()
+
+    async def after_a_ping() -> bytes:
+        await until_pinged(client)
         raise ProviderFailed("oops")
 
     async def go(gateway: Inside) -> None:
-        client = await gateway.ask(ask(stream=True))
+        await gateway.relay.serve(gateway.call(), ask(stream=True), client.send, [])
         assert client.status == 200
         assert b'data: {"error":' in client.body
         assert client.is_ended
 
-    run(tmp_path, go, ScriptedProvider("home", steps=[slowly]), ping_after=0.05)
+    run(tmp_path, go, ScriptedProvider("home", steps=[after_a_ping]), ping_after=0.05)
 
 
 @pytest.mark.parametrize(

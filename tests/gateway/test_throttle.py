@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
+import pytest
+
 from chatvault.gateway.throttle import LoginThrottle
 
 
@@ -57,3 +59,16 @@ def test_a_hundred_thousand_addresses_make_a_bounded_number_of_rows_and_lose_no_
     assert len(rows) == 51
     assert rows[-1]["address"] == "others"
     assert sum(int(row["count"]) for row in rows) == 100_000
+
+
+def test_the_log_has_a_line_for_each_that_was_answered_and_one_for_all_that_were_held_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    throttle = LoginThrottle(lambda: 0.0)
+    for _ in range(500):
+        throttle.refuse("192.0.2.7")
+    assert len(caplog.messages) == 10
+    assert all("192.0.2.7" in message for message in caplog.messages)
+    written(throttle)
+    assert "490 more failed logins" in caplog.messages[-1]
+    assert len(caplog.messages) == 11

@@ -30,7 +30,10 @@ QUICK = GuardLimits(
 
 @dataclass
 class App:
-    """Reads a body and answers with its length; `/early` answers first, `/flood` sends without end."""
+    """Reads a body and answers with its length.
+
+    `/early` answers first, `/flood` sends without end, `/wait` answers nothing until its client leaves.
+    """
 
     bodies: list[int] = field(default_factory=list)
     scopes: list[Mapping[str, Any]] = field(default_factory=list)
@@ -55,6 +58,12 @@ class App:
             while not watch.done():
                 await send({"type": "http.response.body", "body": bytes(65_536), "more_body": True})
                 await asyncio.sleep(0)
+            return
+        if scope["path"] == "/wait":
+            left = asyncio.Event()
+            scope["extensions"]["chatvault.when_left"](left.set)
+            await left.wait()
+            self.left += 1
             return
         size = 0
         while True:

@@ -1,4 +1,4 @@
-"""A provider in OpenAI's shape that streams words slowly: `python -m tests.support.slow_upstream PORT WORDS PAUSE`."""
+"""A provider in OpenAI's shape that streams WORDS words on PORT, with PAUSE seconds after each."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""A steady load, and what became of it: `python -m tests.support.steady_load URL SECRET MODEL RATE SECONDS [stream]`.
+"""A steady load, and what became of it. Arguments: URL SECRET MODEL RATE SECONDS [stream].
 
 Each request is a connection of its own, as a program makes it that asks now and then. Prints one JSON object.
 """

@@ -49,6 +49,7 @@ class _Object(msgspec.Struct):
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_object = msgspec.json.Decoder(_Object).decode
 _decode_lines = msgspec.json.Decoder(_Object).decode_lines
 
 
@@ -210,17 +211,18 @@ def _is_plain(events: bytes) -> bool:
         and not count(b'"error"')
         and not count(b"[DONE]")
         and not count(b"\n:")
-        and count(b'"choices"') == count(b"\n\n")
-        and not count(b'"choices":[]')
-        and not count(b'"choices": []')
+        and count(b'"choices":[{') == count(b"\n\n")
         and count(b'"finish_reason"') == count(b'"finish_reason":null')
         and (not (usages := count(b'"usage"')) or usages == count(b'"usage":null'))
     )
 
 
 def _is_json(events: bytes) -> bool:
-    # The word before each object taken away, they are lines of JSON; it may go from a string as well.
+    # Of several events: the word before each object taken away, they are lines of JSON; it may go from a string as well.
     try:
+        if events.find(b"\n\n") == len(events) - 2:
+            _decode_object(events[5:])
+            return True
         _decode_lines(events.replace(b"data:", b"").replace(b"\n\n", b"\n"))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False

@@ -54,6 +54,7 @@ class _Object(msgspec.Struct):
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_object = msgspec.json.Decoder(_Object).decode
 _decode_lines = msgspec.json.Decoder(_Object).decode_lines
 
 
@@ -238,7 +239,7 @@ def _count_plain(events: bytes) -> int:
         number = count(b"\n\n")
         if count(b'"finish_reason"') != nulls or count(b"[DONE]") or count(b"\n:"):
             return 0
-        if count(b'"choices"') != number or count(b'"choices":[]') or count(b'"choices": []'):
+        if count(b'"choices":[{') != number:
             return 0
     usages = count(b'"usage"')
     if count(b'"error"') or (usages and usages != count(b'"usage":null')):
@@ -257,8 +258,11 @@ def _start_of_last(events: bytes) -> int:
 
 
 def _is_json(events: bytes) -> bool:
-    # The word before each object taken away, they are lines of JSON; it may go from a string as well.
+    # Of several events: the word before each object taken away, they are lines of JSON; it may go from a string as well.
     try:
+        if events.find(b"\n\n") == len(events) - 2:
+            _decode_object(events[5:])
+            return True
         _decode_lines(events.replace(b"data:", b"").replace(b"\n\n", b"\n"))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False

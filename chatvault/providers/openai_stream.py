@@ -258,7 +258,7 @@ def _start_of_last(events: bytes) -> int:
 
 
 def _is_json(events: bytes) -> bool:
-    # Of several events: the word before each object taken away, they are lines of JSON; it may go from a string as well.
+    # Several events are lines of JSON once `data:` is taken away, from within a string too, if need be.
     try:
         if events.find(b"\n\n") == len(events) - 2:
             _decode_object(events[5:])

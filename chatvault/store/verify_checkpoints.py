@@ -7,13 +7,11 @@ import msgspec
 
 from chatvault.core.checkpoint import Checkpoint
 from chatvault.store.checkpoints import all_checkpoints
-from chatvault.store.entries import Head
+from chatvault.store.entries import FOREIGN, RESTORED, Head
 from chatvault.store.pruned_rows import last_pruned
 from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
 from chatvault.store.verdict import Comparison, Findings
-
-RESTORED = "backup.restored"
 
 # A group may write 1,024 entries before it looks whether a checkpoint is due: this many never go without.
 _MOST_UNSEALED = 5000
@@ -40,6 +38,7 @@ class CheckpointCheck:
         self._keys = keys
         self._base = base
         self._in_chain: dict[int, str] = {}
+        self._signed_at_birth: list[tuple[int, str]] = []
 
     def entry(self, seq: int, body: bytes) -> None:
         """Take an entry that holds a checkpoint."""
@@ -47,6 +46,10 @@ class CheckpointCheck:
             self._in_chain[seq - 1] = _line_of(body).line
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._findings.add("checkpoint", seq=seq)
+
+    def signed_at_birth(self, seq: int, kind: str) -> None:
+        """Take an entry that only a signature makes believable: of a pruning, a restore, a foreign hand."""
+        self._signed_at_birth.append((seq, kind))
 
     def finish(self, head_seq: int) -> None:
         """Check signatures, hashes, and that table and chain hold the same checkpoints."""
@@ -71,18 +74,20 @@ class CheckpointCheck:
         for seq in self._in_chain:
             wrong("checkpoint", seq=seq)
         self._check_base(believed)
+        sealed = max(believed, default=0)
+        for seq, kind in self._signed_at_birth:
+            if seq > sealed:
+                wrong("foreign" if kind == FOREIGN else "unsigned", seq=seq)
         if self._keys is not None and self._keys.by_fingerprint and head_seq - last > _MOST_UNSEALED:
             wrong("unsealed", seq=last + 1)
 
     def _check_base(self, believed: Mapping[int, bytes]) -> None:
-        """See that signatures vouch for the hash the rest begins with, and for the entry that says so."""
+        """See that a signature vouches for the hash that the rest of the chain begins with."""
         pruned = last_pruned(self._reader)
         if pruned is None:
             return
         if believed.get(pruned.seq) != pruned.hash:
             self._findings.add("pruned", seq=pruned.seq)
-        if max(believed, default=0) < pruned.entry:
-            self._findings.add("pruned_unsigned", seq=pruned.entry)
 
 
 def compare(

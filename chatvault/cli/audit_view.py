@@ -31,6 +31,7 @@ _MEANINGS = {
     "unknown_signer": "its checkpoint was signed by a key that isn't in keys/allowed_signers",
     "rewritten": "a signed checkpoint says that another entry stood here",
     "cut_off": "a signed checkpoint speaks of this entry, and the chain ends before it",
+    "lost": "a signed checkpoint speaks of this entry; a restore replaced a database it couldn't read",
     "unsealed": "from here on there is no checkpoint",
     "pruned": "what lies before was cut off unsigned, or what is left of it was changed",
     "unsigned": "tells of a pruning or a restore, and no signature covers it",

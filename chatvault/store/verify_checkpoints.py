@@ -23,6 +23,7 @@ class _Line(msgspec.Struct):
 
 class _Restore(msgspec.Struct):
     highest_seq: int | None = None
+    replaced_head: str | None = None
 
 
 _line_of = msgspec.json.Decoder(_Line).decode
@@ -105,8 +106,9 @@ def compare(
 
     Adds `rewritten` (another entry stands there), `cut_off` (the chain ends before it), `signature` and
     `unknown_signer` to `findings`. A checkpoint that doesn't fit is excused by a restored backup only where
-    a later, signed checkpoint in the database covers the entry of the restore: nobody without the key can
-    make one.
+    a later checkpoint in the database, signed by the same key, covers the entry of the restore, and that
+    entry says what was replaced: nobody without the key can make one. A signed restore that doesn't say, of
+    a database that couldn't be read, excuses nothing: that is `lost`.
     """
     base = reader.base()
     head = reader.head()
@@ -138,11 +140,14 @@ def compare(
                 for each in restores
                 if each.seq <= seq
                 and checkpoint.statement.ts_ms <= each.ts_ms
+                and checkpoint.statement.signer in each.signers
                 and (each.highest_seq is None or seq <= each.highest_seq)
             ),
             None,
         )
-        if excuse is not None:
+        if excuse is not None and excuse.highest_seq is None:
+            findings.add("lost", seq=seq)
+        elif excuse is not None:
             lost.append(seq)
             restored_at = excuse.seq
         else:
@@ -155,6 +160,7 @@ class _Restored:
     seq: int
     ts_ms: int
     highest_seq: int | None
+    signers: frozenset[str]
 
 
 def _signed_restores(reader: Reader, keys: TrustedKeys) -> list[_Restored]:
@@ -164,26 +170,25 @@ def _signed_restores(reader: Reader, keys: TrustedKeys) -> list[_Restored]:
     if not rows:
         return []
     base = reader.base()
-    sealed = max(
-        (
-            seq
-            for seq, digest, checkpoint in all_checkpoints(reader)
-            if checkpoint is not None
-            and checkpoint.seq == seq
-            and checkpoint.statement.hash == digest
+    sealed: dict[str, int] = {}
+    for seq, digest, checkpoint in all_checkpoints(reader):
+        if (
+            checkpoint is not None
+            and (checkpoint.seq, checkpoint.statement.hash) == (seq, digest)
             and keys.believes(checkpoint)
             and _hash_at(reader, seq, base) == digest
-        ),
-        default=0,
-    )
+        ):
+            sealed[checkpoint.statement.signer] = seq
     found = []
     for seq, ts_ms, body in rows:
         try:
             restore = _restore_of(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
-        if seq <= sealed:
-            found.append(_Restored(int(seq), int(ts_ms), restore.highest_seq))
+        signers = frozenset(signer for signer, last in sealed.items() if seq <= last)
+        if signers:
+            highest = None if restore.replaced_head is None else restore.highest_seq
+            found.append(_Restored(int(seq), int(ts_ms), highest, signers))
     return found
 
 

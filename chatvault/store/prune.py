@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chatvault.core.checkpoint import Checkpoint
 from chatvault.errors import UsageError
-from chatvault.store import export, pruned_rows
+from chatvault.store import books, export, pruned_rows
 from chatvault.store.checkpoints import all_checkpoints
 from chatvault.store.connections import read_only
 from chatvault.store.entries import PRUNED
@@ -78,7 +78,7 @@ def record(tx: Transaction, plan: Plan, seal: Callable[[Transaction], Checkpoint
         plan.row_count,
         plan.rows_sha256,
     )
-    entry = tx.append(PRUNED, pruned.body())
+    entry = tx.append(PRUNED, {**pruned.body(), "state": books.state(tx.connection)})
     tx.execute(_INSERT, tuple(pruned))
     seal(tx)
     return entry

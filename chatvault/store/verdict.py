@@ -37,6 +37,8 @@ class Problem:
     (an entry that tells of a pruning or a restore, which no signature covers), `foreign` (another program
     changed the chain while the daemon ran, and nobody with the key accepted that), `archive` (an
     archive of pruned entries is missing, or not the one that was written),
+    `token`, `user` (not as the last entries about it say, or never added), `adjustment`, `own_price` (a row
+    that no entry tells of, or the other way), `hold` (of a request that can't be running any more),
     `sums` (the daily sums aren't those of the ledger), `trigger` (a guard against changes is gone),
     `database` (unreadable from here on).
     """
@@ -49,7 +51,8 @@ class Problem:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a check found. `head` is the last entry's hash in hex; `problems` are the first
-    thousand; `comparison` says how checkpoints kept elsewhere fared."""
+    thousand; `comparison` says how checkpoints kept elsewhere fared; `open_holds` counts
+    requests that run, or that the next start will settle."""
 
     ok: bool
     entries: int
@@ -57,6 +60,7 @@ class Verdict:
     first_bad: int | None
     problems: tuple[Problem, ...]
     comparison: Comparison | None = None
+    open_holds: int = 0
 
 
 @dataclass(slots=True)

@@ -127,7 +127,8 @@ class ProviderError(ChatVaultError):
     `status`, `type` and `code` are what the client gets; `upstream_status` is what the provider said, when it
     said anything; `is_retryable` allows the next route before the first byte; `may_be_billed` says that the
     provider had the whole request, unless its status says that it refused; `retry_after` is in seconds.
-    `message` is fit for clients: it never holds a key, nor what a provider says of one.
+    `message` is fit for clients: it never holds a key, nor what a provider says of one. `detail` is what the
+    provider said, redacted, cut and printable: for the log alone.
     """
 
     exit_code = 5
@@ -151,6 +152,7 @@ class ProviderError(ChatVaultError):
         self.upstream_request_id = upstream_request_id
         self.retry_after = retry_after
         self.param: str | None = None
+        self.detail: str | None = None
 
 
 class ProviderUnreachable(ProviderError):

@@ -5,14 +5,14 @@ own, except where the wire uses two names for one thing (`max_completion_tokens`
 `max_tokens` here).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from chatvault.core.json_types import Json as Json
+from chatvault.core.json_types import JsonObject as JsonObject
 from chatvault.core.value import quickly_made
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-JsonObject: TypeAlias = Mapping[str, Json]
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 CacheTtl: TypeAlias = Literal["5m", "1h"]
 

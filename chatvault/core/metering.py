@@ -29,10 +29,12 @@ class Meter:
         A delta of today's providers is one token or a few; four characters of text are about one. The larger
         of both is taken, so that an estimate is seldom too low.
         """
-        if self.usage is not None and self.usage.output_tokens is not None:
+        if self.usage is not None and not self.usage.is_to_be_estimated:
             return self.usage
-        output = max(self.deltas, -(-self.output_chars // _CHARS_PER_TOKEN))
         known = self.usage or Usage()
+        output = known.output_tokens
+        if output is None:
+            output = max(self.deltas, -(-self.output_chars // _CHARS_PER_TOKEN))
         return Usage(
             input_tokens=known.input_tokens if known.input_tokens is not None else input_estimate,
             cached_tokens=known.cached_tokens,

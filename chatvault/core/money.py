@@ -8,8 +8,8 @@ from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperatio
 
 PICOUSD_PER_USD = 10**12
 _PICOUSD_PER_TOKEN_OF_USD_PER_MTOK = 10**6
-# Ten million tokens of it still fit the ledger's 64-bit column.
-_MOST_USD_PER_MTOK = 100_000
+# A hundred million tokens of it still fit the ledger's 64-bit column.
+_MOST_USD_PER_MTOK = 10_000
 # What can't be multiplied exactly is no sum of money; 28 digits, decimal's default, would round in silence.
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
 
@@ -17,7 +17,7 @@ _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
 def picousd_per_token(usd_per_mtok: Decimal) -> int:
     """Turn a list price in USD per million tokens into picodollars per token.
 
-    Raises ValueError if that isn't whole, or beyond 100,000 USD.
+    Raises ValueError if that isn't whole, or beyond 10,000 USD.
     """
     if usd_per_mtok < 0:
         raise ValueError(f"a price can't be negative: {usd_per_mtok}")

@@ -9,6 +9,8 @@ _BEARER = re.compile(r"(?i)\b((?:bearer|basic)(?:\s+|%20))([A-Za-z0-9._~+/=-]{6,
 _HEADER = re.compile(
     r"(?i)\b((?:x-api-key|api[-_]?key|authorization)(['\"]?\s*[:=]\s*['\"]?))(?!bearer\b|basic\b)([^\s'\",;}…]{6,})"
 )
+# What a sentence says of a scheme, in place of a credential.
+_SCHEME_WORD = re.compile(r"(?i)(?:tokens?|auth[a-z]*|credentials?|schemes?|headers?|settings?)[.:]?")
 # What a sentence says after these words is no credential: a plain word, or the name of a variable.
 _WORD = re.compile(r"[A-Z]?[a-z]{1,15}(?:[.-][a-z]{1,15})*[.:]?|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+[.:]?|[.~]?/.*")
 _KEYS = re.compile(r"(?<![A-Za-z0-9])(sk-ant-|sk-|cvk_)[A-Za-z0-9_-]{6,}")
@@ -27,7 +29,7 @@ def redact(text: str) -> str:
 
 
 def _credential(match: re.Match[str]) -> str:
-    return match[0] if _WORD.fullmatch(match[2]) else match[1] + _HIDDEN
+    return match[0] if _SCHEME_WORD.fullmatch(match[2]) else match[1] + _HIDDEN
 
 
 def _value(match: re.Match[str]) -> str:

@@ -65,5 +65,15 @@ class Usage:
             )
             raise ValueError(f"{wrong} can't be negative: {least}")
 
+    @property
+    def is_to_be_estimated(self) -> bool:
+        """Whether the output wasn't counted, or what was said of the input can't be a count.
+
+        An input of which nothing was said stays unknown.
+        """
+        if self.output_tokens is None:
+            return True
+        return self.input_tokens is None and self.basis is UsageBasis.ESTIMATED
+
 
 NO_USAGE = Usage(basis=UsageBasis.NONE)

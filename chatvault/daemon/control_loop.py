@@ -10,7 +10,7 @@ from chatvault.control.tokens import TokenOrder, issue, token_json
 from chatvault.control.users import UserOrder, user_json
 from chatvault.core.access import new_secret, secret_hash
 from chatvault.core.accounts import Accounts
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.daemon.accounts import load_limits
 from chatvault.daemon.engine import now_ms
 from chatvault.daemon.reading import ReportRoom

@@ -10,8 +10,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from chatvault import __version__
-from chatvault.core.chat import Json, JsonObject
 from chatvault.core.health import Health
+from chatvault.core.json_types import Json, JsonObject
 from chatvault.core.money import usd_text
 from chatvault.core.period import instant
 from chatvault.daemon.engine import Engine, now_ms

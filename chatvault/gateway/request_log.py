@@ -89,9 +89,11 @@ def log_provider_error(error: ProviderError, *, request_id: str, route: str) -> 
         "error_code": error.code,
         "upstream_status": error.upstream_status,
         "upstream_request_id": error.upstream_request_id,
+        "detail": error.detail,
     }
+    why = "" if error.detail is None else f": {error.detail}"
     said = "" if error.upstream_status is None else f" (it answered {error.upstream_status})"
-    _providers.warning(f"{route}: {error.message}{said}", extra={"fields": fields})
+    _providers.warning(f"{route}: {error.message}{said}{why}", extra={"fields": fields})
 
 
 def log_failed_login(address: str, reason: str, *, request_id: str | None = None) -> None:

@@ -9,7 +9,6 @@ import msgspec
 from chatvault.core.chat import ChatRequest
 from chatvault.core.model_limits import limits
 from chatvault.core.setting import setting
-from chatvault.errors import ConfigError, ProviderFailed
 from chatvault.providers import litellm_door
 from chatvault.providers.anthropic_request import mend, translate
 from chatvault.providers.anthropic_stream import AnthropicStream
@@ -23,11 +22,12 @@ from chatvault.providers.base import (
     Resources,
     Stream,
 )
-from chatvault.providers.http import HttpClient
 from chatvault.providers.openai_server import check_by_models
 from chatvault.providers.openai_wire import to_json
 from chatvault.providers.reasoning_memory import ReasoningMemory
+from chatvault.providers.translated import translated_client
 from chatvault.providers.upstream import Client, Headers, fetch, open_stream, request_id
+from chatvault.providers.wire import decoded
 
 _PATH = "/v1/messages"
 _MODELS = "/v1/models?limit=1000"
@@ -57,10 +57,7 @@ _decode_models = msgspec.json.Decoder(_Models).decode
 def build(name: str, settings: ProviderSettings, resources: Resources) -> Provider:
     """Build the provider, and begin to load litellm. Raises ConfigError without a key."""
     assert isinstance(settings, Settings)
-    if settings.api_key is None:
-        raise ConfigError(f"providers.{name}: api_key is missing", hint=f"chatvault keys set {name}")
-    client = HttpClient(settings.base_url, read_timeout=settings.timeout_seconds, environ=resources.environ)
-    litellm_door.warm_up(resources.spawn)
+    client = translated_client(name, settings, resources)
     return Anthropic(name, settings, client, now_ms=resources.now_ms)
 
 
@@ -85,13 +82,7 @@ class Anthropic:
     async def models(self) -> tuple[ModelInfo, ...]:
         """Ask which models there are, and add their known limits. Raises ProviderError."""
         said, _ = await fetch(self._client, "GET", _MODELS, provider=self.name, headers=self._headers)
-        try:
-            listed = _decode_models(said).data
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise ProviderFailed(
-                f"{self.name} sent a list of models that makes no sense",
-                hint=f"check providers.{self.name}.base_url",
-            ) from exc
+        listed = decoded(_decode_models, said, provider=self.name, what="a list of models").data
         return tuple(self._model_info(model) for model in listed)
 
     def output_limit(self, request: ChatRequest, model: str) -> int:

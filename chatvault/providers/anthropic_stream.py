@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from chatvault.core.chat import ThinkingBlock, ToolCall
-from chatvault.core.metering import Meter
-from chatvault.core.sse import EventFramer, EventTooLarge, payloads
-from chatvault.errors import ProviderBroke, ProviderError, ProviderFailed
+from chatvault.core.sse import payloads
+from chatvault.errors import ProviderError, ProviderFailed
 from chatvault.providers.anthropic_usage import WireUsage, merged, usage_of
 from chatvault.providers.anthropic_wire import (
     Block,
@@ -17,10 +16,12 @@ from chatvault.providers.anthropic_wire import (
     finish_reason,
     thinking_block,
 )
+from chatvault.providers.event_reader import EventReader
 from chatvault.providers.reasoning_memory import Thoughts
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import DONE, ChunkWriter
-from chatvault.providers.upstream import Answer, broken_off, request_id, run_out
+from chatvault.providers.upstream import Answer
+from chatvault.providers.wire import lenient
 
 
 @dataclass(slots=True)
@@ -34,65 +35,23 @@ class _Open:
     text: list[str] = field(default_factory=list)
 
 
-class AnthropicStream:
+class AnthropicStream(EventReader):
     """Read the events of a message; see `providers.base.Stream`. `created` is in epoch seconds."""
 
     def __init__(
         self, answer: Answer, reading: Reading, *, provider: str, include_usage: bool, created: int
     ) -> None:
-        self.meter = Meter()
-        self.meter.upstream_request_id = request_id(answer)
-        self._answer = answer
+        super().__init__(answer, provider=provider)
         self._reading = reading
-        self._provider = provider
         self._include_usage = include_usage
         self._created = created
-        self._framer = EventFramer()
         self._writer = ChunkWriter(id="", created=created, model="")
         self._usage = WireUsage()
         self._open: dict[int, _Open] = {}
         self._calls: list[ToolCall] = []
         self._blocks: list[ThinkingBlock] = []
-        self._is_done = False
-        self._has_body_ended = False
-        self._error: ProviderError | None = None
 
-    async def read(self) -> bytes:
-        """Return the next whole events; see `providers.base.Stream`.
-
-        The read after `data: [DONE]` sees to the body's own end, so that the connection can serve again.
-        """
-        while True:
-            if self._error is not None:
-                raise self._error
-            if self._is_done:
-                if not self._has_body_ended:
-                    self._has_body_ended = True
-                    await run_out(self._answer)
-                return b""
-            data = await self._answer.read()
-            try:
-                events = self._framer.feed(data) if data else self._framer.finish()
-            except EventTooLarge as exc:
-                raise ProviderBroke(f"{self._provider} sent an event that is too large") from exc
-            out = self._take(events) if events else b""
-            if not data:
-                self._body_ended(events)
-            if out:
-                return out
-            if data and not events and not self._framer.is_comment:
-                self._answer.payload_seen()
-
-    def close(self) -> None:
-        """Let go of the answer."""
-        self._answer.close()
-
-    def _body_ended(self, rest: bytes) -> None:
-        self._has_body_ended = True
-        if not self._is_done and self._error is None:
-            self._error = broken_off(self._provider, rest, request_id=self.meter.upstream_request_id)
-
-    def _take(self, events: bytes) -> bytes:
+    def _take(self, events: bytes, *, is_rest: bool) -> bytes:
         out = []
         is_alive = False
         for payload in payloads(events):
@@ -107,10 +66,11 @@ class AnthropicStream:
                 self._error = exc
                 break
             except (msgspec.DecodeError, UnicodeDecodeError):
-                self._error = ProviderFailed(
-                    f"{self._provider} sent an event that makes no sense",
-                    upstream_request_id=self.meter.upstream_request_id,
-                )
+                if not is_rest:
+                    self._error = ProviderFailed(
+                        f"{self._provider} sent an event that makes no sense",
+                        upstream_request_id=self.meter.upstream_request_id,
+                    )
                 break
             if written:
                 out.append(written)
@@ -148,8 +108,9 @@ class AnthropicStream:
         self.meter.upstream_model = message.model or None
         if self.meter.upstream_request_id is None:
             self.meter.upstream_request_id = message.id or None
-        if message.usage is not None:
-            self._usage = merged(self._usage, message.usage)
+        told = lenient(message.usage, WireUsage)
+        if told is not None:
+            self._usage = merged(self._usage, told)
             self.meter.usage = usage_of(self._usage, model=message.model, is_final=False)
         return self._writer.role()
 
@@ -218,8 +179,9 @@ class AnthropicStream:
         return b""
 
     def _finish(self, event: Event) -> bytes:
-        if event.usage is not None:
-            self._usage = merged(self._usage, event.usage)
+        told = lenient(event.usage, WireUsage)
+        if told is not None:
+            self._usage = merged(self._usage, told)
             self.meter.usage = usage_of(self._usage, model=self.meter.upstream_model)
         if event.delta is None or event.delta.stop_reason is None:
             return b""

@@ -9,9 +9,11 @@ import re
 
 import msgspec
 
-from chatvault.core.usage import Pass, Usage
+from chatvault.core.usage import Pass, Usage, UsageBasis
+from chatvault.providers.wire import count
 
-Count = int | None
+# Whatever stands there: `count` says what can be one.
+Count = object
 
 _WORD = re.compile(r"[a-z][a-z_]{1,20}")
 _NEUTRAL = frozenset({"standard", "global", "not_available", "auto", "default"})
@@ -81,8 +83,8 @@ def usage_of(wire: WireUsage, *, model: str | None, is_final: bool = True) -> Us
     a placeholder.
     """
     modifiers = _modifiers(wire)
-    searches = wire.server_tool_use.web_search_requests if wire.server_tool_use is not None else None
-    whole = _counts(wire, modifiers=modifiers, web_searches=max(searches or 0, 0))
+    searches = count(wire.server_tool_use.web_search_requests) if wire.server_tool_use is not None else None
+    whole = _counts(wire, modifiers=modifiers, web_searches=searches or 0)
     if not is_final:
         return Usage(
             input_tokens=whole.input_tokens,
@@ -110,18 +112,21 @@ def usage_of(wire: WireUsage, *, model: str | None, is_final: bool = True) -> Us
 
 
 def _counts(wire: WireUsage | Iteration, *, modifiers: tuple[str, ...] = (), web_searches: int = 0) -> Usage:
-    fresh = _count(wire.input_tokens)
-    written, read = _count(wire.cache_creation_input_tokens), _count(wire.cache_read_input_tokens)
+    fresh = count(wire.input_tokens)
+    written, read = count(wire.cache_creation_input_tokens), count(wire.cache_read_input_tokens)
+    told = (wire.input_tokens, wire.cache_creation_input_tokens, wire.cache_read_input_tokens)
+    is_odd = any(each is not None and count(each) is None for each in told)
     details = wire.output_tokens_details
     return Usage(
-        input_tokens=fresh + (written or 0) + (read or 0) if fresh is not None else None,
+        input_tokens=None if fresh is None or is_odd else fresh + (written or 0) + (read or 0),
         cached_tokens=read,
         cache_write_tokens=written,
         cache_write_1h_tokens=_written_1h(wire.cache_creation, written),
-        output_tokens=_count(wire.output_tokens),
-        reasoning_tokens=_count(details.thinking_tokens) if details is not None else None,
+        output_tokens=count(wire.output_tokens),
+        reasoning_tokens=count(details.thinking_tokens) if details is not None else None,
         web_searches=web_searches,
         modifiers=modifiers,
+        basis=UsageBasis.ESTIMATED if is_odd else UsageBasis.PROVIDER,
     )
 
 
@@ -129,12 +134,8 @@ def _written_1h(split: CacheCreation | None, written: int | None) -> int | None:
     # A stream's total may be newer than its split: a split that doesn't sum up to it says nothing.
     if split is None or written is None:
         return None
-    for_an_hour = split.ephemeral_1h_input_tokens or 0
-    return for_an_hour if (split.ephemeral_5m_input_tokens or 0) + for_an_hour == written else None
-
-
-def _count(value: Count) -> int | None:
-    return value if value is not None and value >= 0 else None
+    for_an_hour = count(split.ephemeral_1h_input_tokens) or 0
+    return for_an_hour if (count(split.ephemeral_5m_input_tokens) or 0) + for_an_hour == written else None
 
 
 def _sum(passes: tuple[Pass, ...], name: str) -> int | None:

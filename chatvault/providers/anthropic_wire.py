@@ -12,6 +12,7 @@ from chatvault.providers.base import Completion
 from chatvault.providers.reasoning_memory import Thoughts
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import completion_body
+from chatvault.providers.wire import NOTHING, decoded, lenient
 
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -55,7 +56,7 @@ class WireMessage(msgspec.Struct):
     model: str = ""
     content: list[Block] = []
     stop_reason: str | None = None
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NOTHING
     error: object = None
 
 
@@ -67,7 +68,7 @@ class Event(msgspec.Struct):
     delta: Delta | None = None
     content_block: Block | None = None
     message: WireMessage | None = None
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NOTHING
 
 
 decode_event = msgspec.json.Decoder(Event).decode
@@ -115,14 +116,7 @@ def read_message(
     provider: str, body: bytes, reading: Reading, *, created: int, request_id: str | None
 ) -> Completion:
     """Return a whole answer; `created` is in epoch seconds. Raises ProviderError."""
-    try:
-        message = _decode_message(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise ProviderFailed(
-            f"{provider} sent an answer that makes no sense",
-            hint=f"check providers.{provider}.base_url",
-            upstream_request_id=request_id,
-        ) from exc
+    message = decoded(_decode_message, body, provider=provider, request_id=request_id)
     if message.error is not None:
         raise stream_error(provider, body, request_id=request_id)
     if not message.id and message.stop_reason is None:
@@ -149,7 +143,8 @@ def _completion(
             blocks.append(kept)
     reading.remember(tuple(calls), Thoughts(thought or None, tuple(blocks)))
     reason = finish_reason(message.stop_reason, has_calls=bool(calls))
-    usage = usage_of(message.usage, model=message.model) if message.usage is not None else None
+    told = lenient(message.usage, WireUsage)
+    usage = usage_of(told, model=message.model) if told is not None else None
     return Completion(
         body=completion_body(
             id=message.id,
@@ -161,7 +156,7 @@ def _completion(
             finish_reason=reason,
             usage=usage,
         ),
-        usage=usage,
+        usage=None if usage is None or usage.is_to_be_estimated else usage,
         finish_reason=reason,
         upstream_model=message.model or None,
         upstream_request_id=request_id or message.id,

@@ -10,7 +10,6 @@ from chatvault.core.chat import ChatRequest, Message, ResponseFormat, ToolCall
 from chatvault.core.model_limits import limits
 from chatvault.core.setting import setting
 from chatvault.core.sse import payloads
-from chatvault.errors import ConfigError
 from chatvault.providers import litellm_door
 from chatvault.providers.base import (
     Completion,
@@ -21,10 +20,10 @@ from chatvault.providers.base import (
     Resources,
     Stream,
 )
-from chatvault.providers.http import HttpClient
 from chatvault.providers.openai_server import OpenAIServer
 from chatvault.providers.openai_wire import message_fields, request_fields, to_json
 from chatvault.providers.reasoning_memory import ReasoningMemory, Thoughts
+from chatvault.providers.translated import translated_client
 from chatvault.providers.upstream import Client
 
 # The least that the API takes for reasoning that nobody has any more.
@@ -41,10 +40,7 @@ class Settings(ProviderSettings):
 def build(name: str, settings: ProviderSettings, resources: Resources) -> Provider:
     """Build the provider, and begin to load litellm. Raises ConfigError without a key."""
     assert isinstance(settings, Settings)
-    if settings.api_key is None:
-        raise ConfigError(f"providers.{name}: api_key is missing", hint=f"chatvault keys set {name}")
-    client = HttpClient(settings.base_url, read_timeout=settings.timeout_seconds, environ=resources.environ)
-    litellm_door.warm_up(resources.spawn)
+    client = translated_client(name, settings, resources)
     return DeepSeek(name, settings, client, now_ms=resources.now_ms)
 
 

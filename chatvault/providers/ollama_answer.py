@@ -7,10 +7,11 @@ import msgspec
 
 from chatvault.core.chat import ToolCall
 from chatvault.core.metering import Meter
-from chatvault.core.usage import Usage
+from chatvault.core.usage import Usage, UsageBasis
 from chatvault.errors import ProviderBroke, ProviderFailed
 from chatvault.providers import sse_out
 from chatvault.providers.base import Completion
+from chatvault.providers.wire import count
 
 _Logprobs: TypeAlias = list[dict[str, object]]
 
@@ -39,8 +40,8 @@ class Line(msgspec.Struct):
     message: _Message | None = None
     done: bool = False
     done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
+    prompt_eval_count: object = None
+    eval_count: object = None
     logprobs: _Logprobs | None = None
     error: object = None
 
@@ -167,7 +168,9 @@ def read_completion(body: bytes, *, model: str, created: int) -> Completion:
         tool_calls=calls,
         logprobs=None if line.logprobs is None else _logprobs(line.logprobs),
     )
-    return Completion(told, usage, finish_reason=reason, upstream_model=model)
+    return Completion(
+        told, None if usage.is_to_be_estimated else usage, finish_reason=reason, upstream_model=model
+    )
 
 
 _RUNNER_HINT = "its model runner may have died: see Ollama's own log (journalctl -u ollama)"
@@ -187,7 +190,13 @@ def _tool_call(sent: _Call) -> ToolCall:
 
 
 def _usage(line: Line) -> Usage:
-    return Usage(input_tokens=line.prompt_eval_count, output_tokens=line.eval_count)
+    # Where all of the prompt was in its cache, Ollama may say nothing of it.
+    read, is_odd = count(line.prompt_eval_count), line.prompt_eval_count is not None
+    return Usage(
+        input_tokens=read,
+        output_tokens=count(line.eval_count),
+        basis=UsageBasis.ESTIMATED if read is None and is_odd else UsageBasis.PROVIDER,
+    )
 
 
 def _finish_reason(line: Line, *, has_calls: bool) -> str:

@@ -37,6 +37,15 @@ def refusal(
 ) -> ProviderError:
     """Return the error for an answer of `status` other than 200; `model` is what was asked for, if any."""
     said = _unwrap(body)
+    error = _own(provider, status, said, model)
+    if error is None:
+        return refusals.refusal(provider, status, body, retry_after=retry_after)
+    detail = refusals.note(said.message)
+    error.detail = None if detail is not None and detail in error.message else detail
+    return error
+
+
+def _own(provider: str, status: int, said: _Runner, model: str | None) -> ProviderError | None:
     text = said.message
     if status in (401, 403):
         return ProviderAuthFailed(
@@ -75,7 +84,7 @@ def refusal(
             hint="take a smaller model, or a smaller num_ctx" if is_known else _note(text),
             upstream_status=status,
         )
-    return refusals.refusal(provider, status, body, retry_after=retry_after)
+    return None
 
 
 def missing_model_hint(model: str, installed: Sequence[str]) -> str:

@@ -6,11 +6,12 @@ import msgspec
 
 from chatvault.core.secret import Secret
 from chatvault.core.text import counted
-from chatvault.errors import ProviderAuthFailed, ProviderError, ProviderFailed, ProviderRefused
+from chatvault.errors import ProviderAuthFailed, ProviderError, ProviderRefused
 from chatvault.providers.base import Completion, Finding, ModelInfo
 from chatvault.providers.openai_stream import OpenAIStream
 from chatvault.providers.openai_wire import read_completion
 from chatvault.providers.upstream import Client, Headers, fetch, open_stream, request_id
+from chatvault.providers.wire import decoded
 
 _CHAT = "/chat/completions"
 _MODELS = "/models"
@@ -58,13 +59,7 @@ class OpenAIServer:
     async def models(self) -> tuple[ModelInfo, ...]:
         """Ask which models there are. Raises ProviderError."""
         said, _ = await fetch(self._client, "GET", _MODELS, provider=self._name, headers=self._headers)
-        try:
-            listed = _decode_models(said).data
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise ProviderFailed(
-                f"{self._name} sent a list of models that makes no sense",
-                hint=f"check providers.{self._name}.base_url",
-            ) from exc
+        listed = decoded(_decode_models, said, provider=self._name, what="a list of models").data
         return tuple(
             ModelInfo(
                 model.id,

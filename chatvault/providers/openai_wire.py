@@ -16,8 +16,9 @@ from chatvault.core.chat import (
 )
 from chatvault.errors import ProviderFailed
 from chatvault.providers.base import Completion
-from chatvault.providers.openai_usage import WireUsage, usage_of
+from chatvault.providers.openai_usage import usage_of
 from chatvault.providers.refusals import stream_error
+from chatvault.providers.wire import NOTHING, decoded
 
 _PLAIN_FIELDS = (
     "temperature",
@@ -167,6 +168,7 @@ def _known(fields: Mapping[str, object]) -> dict[str, object]:
 
 
 class _Choice(msgspec.Struct):
+    message: msgspec.Raw = NOTHING
     finish_reason: str | None = None
 
 
@@ -174,7 +176,7 @@ class _Body(msgspec.Struct):
     id: str | None = None
     model: str | None = None
     choices: list[_Choice] | None = None
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NOTHING
     error: object = None
 
 
@@ -186,21 +188,15 @@ def read_completion(provider: str, body: bytes, *, request_id: str | None = None
 
     Raises ProviderError for an error in place of an answer, and for what is no answer.
     """
-    try:
-        told = _decode_body(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise ProviderFailed(
-            f"{provider} sent an answer that makes no sense",
-            hint=f"check providers.{provider}.base_url",
-            upstream_request_id=request_id,
-        ) from exc
+    told = decoded(_decode_body, body, provider=provider, request_id=request_id)
     if told.error is not None:
         raise stream_error(provider, body, request_id=request_id)
-    if not told.choices:
+    if not told.choices or bytes(told.choices[0].message)[:1] != b"{":
         raise ProviderFailed(f"{provider} sent an answer without content", upstream_request_id=request_id)
+    usage = usage_of(told.usage)
     return Completion(
         body=rename_reasoning(body),
-        usage=usage_of(told.usage) if told.usage is not None else None,
+        usage=None if usage is None or usage.is_to_be_estimated else usage,
         finish_reason=told.choices[0].finish_reason,
         upstream_model=told.model,
         upstream_request_id=request_id or told.id,

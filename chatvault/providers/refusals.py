@@ -1,21 +1,24 @@
 """What a provider's refusal means: its status and body, in whatever shape, as one of ChatVault's errors.
 
     401 403                 ProviderAuthFailed    without a word of theirs: they speak of our key
-    429 503 529             ProviderOverloaded    with their `retry-after`
+    429 503 529             ProviderOverloaded    with their `retry-after`; a 429 without one gets 5 seconds
     408                     ProviderTimeout
     402, "credit balance"   ProviderRefused       as they said it, but the next route may try: see `refusal`
     any other 4xx           ProviderRefused       with their status and message, redacted and bounded
-    5xx and anything else   ProviderFailed        without their words: those are for their operators
+    5xx and anything else   ProviderFailed        without their words: those are for the log (`detail`)
 
 An error inside a stream has no status; its type takes that place (`stream_error`).
 """
 
 import math
 import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import msgspec
 
 from chatvault.core.redaction import redact
+from chatvault.core.text import printable, shortened
 from chatvault.errors import (
     ProviderAuthFailed,
     ProviderError,
@@ -26,6 +29,10 @@ from chatvault.errors import (
 )
 
 _MESSAGE_LIMIT = 1000
+_NOTE_CHARS = 300
+# Clients are told a time to wait where a provider tells none: most rate limits go by the minute.
+_WAIT_SECONDS = 5
+_LONGEST_WAIT_SECONDS = 86_400 * 366
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ACCOUNT_ID = re.compile(r"\borg-[A-Za-z0-9]+")
 _BALANCE = re.compile(r"insufficient balance|credit balance|insufficient credits", re.IGNORECASE)
@@ -61,33 +68,53 @@ def refusal(
     body: bytes,
     *,
     retry_after: str | None = None,
+    date: str | None = None,
     request_id: str | None = None,
 ) -> ProviderError:
-    """Return the error that an answer other than 2xx stands for; `retry_after` is the header as it came.
+    """Return the error that an answer other than 2xx stands for.
+
+    `retry_after` and `date` are the headers as they came.
 
     An account without money (402, or Anthropic's 400 that says so) keeps its status, since client libraries
     give up on it at once where they would repeat a 502 in vain; its message names the provider, so that
     nobody takes it for a budget here; and it lets the next route try, whose account may be another.
     """
-    return _error(provider, status, _read(body), retry_after=retry_after, request_id=request_id)
+    wait = seconds_to_wait(retry_after, date)
+    return _error(provider, status, _read(body), wait=wait, request_id=request_id, is_inside=False)
 
 
 def stream_error(provider: str, payload: bytes, *, request_id: str | None = None) -> ProviderError:
-    """Return the error that an error event inside a stream stands for."""
+    """Return the error that an error event inside a stream, or under a status of 200, stands for."""
     said = _read(payload)
     status = (
         said.status or _STATUS_OF_TYPE.get(said.type or "") or _STATUS_OF_TYPE.get(said.code or "") or 500
     )
-    return _error(provider, status, said, request_id=request_id)
+    error = _error(provider, status, said, wait=None, request_id=request_id, is_inside=True)
+    # Only what it said itself is its status.
+    error.upstream_status = said.status
+    return error
+
+
+def note(text: str) -> str | None:
+    """Return what a provider said, fit for the log: redacted, cut, and printable."""
+    clean = shortened(printable(_ACCOUNT_ID.sub("org-…", redact(text)).strip()), width=_NOTE_CHARS)
+    return clean or None
 
 
 def _error(
-    provider: str,
-    status: int,
-    said: _Said,
-    *,
-    retry_after: str | None = None,
-    request_id: str | None = None,
+    provider: str, status: int, said: _Said, *, wait: int | None, request_id: str | None, is_inside: bool
+) -> ProviderError:
+    if 400 <= status < 500 and status not in (401, 403, 408, 429):
+        error: ProviderError = _refused(provider, status, said, request_id)
+    else:
+        error = _failure(provider, status, said, wait=wait, request_id=request_id, is_inside=is_inside)
+    detail = note(said.message or "")
+    error.detail = None if detail is not None and detail in error.message else detail
+    return error
+
+
+def _failure(
+    provider: str, status: int, said: _Said, *, wait: int | None, request_id: str | None, is_inside: bool
 ) -> ProviderError:
     if status in (401, 403):
         return ProviderAuthFailed(
@@ -96,21 +123,24 @@ def _error(
             upstream_status=status,
             upstream_request_id=request_id,
         )
-    if status in (429, 503, 529):
+    if status == 429:
         return ProviderOverloaded(
-            f"{provider}: {_words(said) or 'too busy, or its rate limit is reached'}"
-            if status == 429
-            else f"{provider} is overloaded",
+            f"{provider}: {_words(said) or 'too busy, or its rate limit is reached'}",
             upstream_status=status,
             upstream_request_id=request_id,
-            retry_after=_seconds(retry_after),
+            retry_after=_WAIT_SECONDS if wait is None else wait,
+        )
+    if status in (503, 529):
+        return ProviderOverloaded(
+            f"{provider} is overloaded",
+            upstream_status=status,
+            upstream_request_id=request_id,
+            retry_after=wait,
         )
     if status == 408:
         return ProviderTimeout(
             f"{provider} gave up waiting", upstream_status=status, upstream_request_id=request_id
         )
-    if 400 <= status < 500:
-        return _refused(provider, status, said, request_id)
     if 300 <= status < 400:
         return ProviderFailed(
             f"{provider} answered with a redirect ({status}), which is not followed",
@@ -118,8 +148,9 @@ def _error(
             upstream_status=status,
             upstream_request_id=request_id,
         )
+    what = said.type or "error"
     return ProviderFailed(
-        f"{provider} failed ({said.type or 'error'}, {status})" if status >= 500 else f"{provider} failed",
+        f"{provider} failed ({what})" if is_inside else f"{provider} failed ({what}, {status})",
         upstream_status=status,
         upstream_request_id=request_id,
     )
@@ -204,10 +235,27 @@ def _words(said: _Said) -> str | None:
     return (text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "…") or None
 
 
-def _seconds(retry_after: str | None) -> int | None:
-    try:
-        seconds = float(retry_after) if retry_after is not None else -1.0
-    except ValueError:
-        # The other form is a date: a rate limit tells seconds, and a wrong clock would tell nonsense.
+def seconds_to_wait(retry_after: str | None, date: str | None) -> int | None:
+    """Read a `retry-after`, in seconds or as a date, into whole seconds; None where it says nothing.
+
+    A date is measured against the answer's own `date`: both are told by the provider's clock.
+    """
+    if retry_after is None:
         return None
-    return math.ceil(seconds) if 0 <= seconds < 86_400 * 366 else None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        then, now = _instant(retry_after), _instant(date)
+        if then is None or now is None:
+            return None
+        seconds = max((then - now).total_seconds(), 0.0)
+    return math.ceil(seconds) if 0 <= seconds < _LONGEST_WAIT_SECONDS else None
+
+
+def _instant(text: str | None) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    # "-0000" is read as no zone at all: HTTP's dates are GMT whatever they say (RFC 9110, 5.6.7).
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found

@@ -92,6 +92,7 @@ async def open_answer(
         answer.status,
         said,
         retry_after=answer.header(b"retry-after"),
+        date=answer.header(b"date"),
         request_id=request_id(answer),
     )
 

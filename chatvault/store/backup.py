@@ -13,7 +13,7 @@ from chatvault.errors import DatabaseDamaged, StoreError
 from chatvault.store import faults
 from chatvault.store.connections import read_only
 from chatvault.store.inspection import NEWEST, inspect
-from chatvault.store.private_file import create, ensure_folder, put_in_place, temporary_beside
+from chatvault.store.private_file import PART, create, ensure_folder, put_in_place, temporary_beside
 from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
 from chatvault.store.verify import verify
@@ -125,15 +125,27 @@ def listed(folder: Path) -> list[Kept]:
     return found
 
 
-def thin_out(folder: Path, *, keep: int) -> Sequence[Path]:
+def thin_out(folder: Path, *, keep: int, now_ms: int) -> Sequence[Path]:
     """Remove all backups in `folder` but the newest `keep`; return what went. Raises StoreError."""
-    surplus = [each.path for each in listed(folder)[:-keep]]
+    # One from the future was made before the clock was set back: it is older than what was made since.
+    by_age = sorted(listed(folder), key=lambda each: (each.made_ms <= now_ms, each.made_ms))
+    surplus = [each.path for each in by_age[:-keep]]
     for path in surplus:
         try:
             path.unlink()
         except OSError as error:
             raise faults.os_error(error, path) from error
     return surplus
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what backups and restores left half done when their process was killed.
+
+    Whoever calls it holds the writer's lock: nobody else is at it.
+    """
+    for folder in folders:
+        for path in folder.glob(f".*.db.*{PART}*"):
+            path.unlink(missing_ok=True)
 
 
 def has_room(source: Path, folder: Path) -> bool:

@@ -50,6 +50,7 @@ class Link:
         `may_take_over` raises LinkFault where another daemon answers on the port. Raises LinkFault.
         """
         loop = asyncio.get_running_loop()
+        ssh_internals.skip_empty_packets(self._connection)
         cork = ssh_internals.Cork(self._connection, loop)
         fair = FairLink(loop, cork.flush)
         ssh_internals.take_over_flow_control(self._connection, pause=fair.pause, resume=fair.resume)

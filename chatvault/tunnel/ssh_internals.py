@@ -15,6 +15,8 @@ import asyncssh
 _SEND_QUEUE_BYTES = 65_536
 _SEND_QUEUE_LOW_BYTES = 16_384
 _CORK_BYTES = 16_384
+# RFC 4253, 12.
+_MSG_IGNORE = 2
 
 
 def take_over_flow_control(
@@ -30,6 +32,24 @@ def take_over_flow_control(
     transport = _transport(link)
     if transport is not None:
         transport.set_write_buffer_limits(high=_SEND_QUEUE_BYTES, low=_SEND_QUEUE_LOW_BYTES)
+
+
+def skip_empty_packets(link: asyncssh.SSHClientConnection) -> None:
+    """Leave out the empty packet that asyncssh sends before every other one.
+
+    It hides the next IV of CBC ciphers (RFC 4251, 9.3.1), which are not spoken here; with AES-GCM it takes a
+    quarter of the link's rate and protects nothing.
+    """
+    changed: Any = link
+    send = getattr(changed, "send_packet", None)
+    if send is None or "gcm" not in str(link.get_extra_info("send_cipher")):
+        return
+
+    def send_packet(pkttype: int, *args: bytes, handler: Any = None) -> None:
+        if pkttype != _MSG_IGNORE:
+            send(pkttype, *args, handler=handler)
+
+    changed.send_packet = send_packet
 
 
 class Cork:

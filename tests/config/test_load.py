@@ -175,7 +175,7 @@ def test_a_section_with_nothing_below_it_is_all_defaults(tmp_path: Path) -> None
         ("server:\n  drain_seconds: 1.0e+400\n", 2, "server.drain_seconds: is too large", None),
         (PRICE.format("0.0000001"), 3, "finer than a picodollar a token", "six decimals"),
         (PRICE.format("1.000000000000000000000000000000000001"), 3, "finer than a picodollar", None),
-        (PRICE.format("1e400"), 3, "no price is above 100,000 USD", None),
+        (PRICE.format("1e400"), 3, "no price is above 10,000 USD", None),
         ("limits:\n  budget: {usd: 1e400, per: day}\n", 2, "limits.budget.usd: 1E+400 USD is more", "5.00"),
         ("limits:\n  budget: {usd: 0.0000000000001, per: day}\n", 2, "finer than a picodollar", None),
     ],

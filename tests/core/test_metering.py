@@ -53,3 +53,14 @@ def test_an_estimate_is_never_below_the_deltas_nor_a_quarter_of_the_text(deltas:
     assert out is not None
     assert out >= deltas
     assert out * 4 >= chars
+
+
+def test_the_side_that_was_counted_is_kept_and_the_other_is_estimated() -> None:
+    meter = Meter()
+    meter.usage = Usage(output_tokens=3)
+    assert meter.final_usage(input_estimate=7) is meter.usage, (
+        "nothing was said of the input: it stays unknown"
+    )
+    meter.usage = Usage(output_tokens=3, basis=UsageBasis.ESTIMATED)
+    meter.deltas = 50
+    assert meter.final_usage(input_estimate=7) == Usage(7, output_tokens=3, basis=UsageBasis.ESTIMATED)

@@ -20,6 +20,7 @@ from chatvault.core.redaction import redact
         "https://x/?api-key=SECRETSECRET",
         "api_key: SECRETSECRET0123456789",
         "authorization: SECRETSECRETSECRETSECRET",
+        "Bearer SECRETSECRET".lower().replace("secret", "SECRET"),
     ],
 )
 def test_a_credential_is_hidden(text: str) -> None:

@@ -7,6 +7,7 @@ from chatvault.core.ledger import CostBasis, LedgerRow, Status
 from chatvault.core.usage import UsageBasis
 from chatvault.errors import ProviderRefused
 from chatvault.gateway.request_log import RequestRecord, log_failed_login, log_provider_error, log_request
+from chatvault.providers.refusals import refusal
 
 ROW = LedgerRow(
     id="01JD3ZZZZZZZZZZZZZZZZZZZZZ",
@@ -111,6 +112,15 @@ def test_a_providers_error_names_the_route_and_what_it_answered(caplog: pytest.L
     assert caplog.messages == ["anthropic/claude-opus-5-5: prompt is too long (it answered 400)"]
     fields = caplog.records[0].__dict__["fields"]
     assert (fields["request_id"], fields["upstream_request_id"]) == ("01JD", "req_9")
+
+
+def test_what_the_provider_said_is_in_the_log_where_clients_do_not_see_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = refusal("up", 500, b'{"error":{"message":"shard 7 is down","type":"api_error"}}')
+    log_provider_error(error, request_id="01JD", route="up/m")
+    assert caplog.messages == ["up/m: up failed (api_error, 500) (it answered 500): shard 7 is down"]
+    assert caplog.records[0].__dict__["fields"]["detail"] == "shard 7 is down"
 
 
 def test_a_failed_login_names_the_address_and_the_reason(caplog: pytest.LogCaptureFixture) -> None:

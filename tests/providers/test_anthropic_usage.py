@@ -120,3 +120,21 @@ def test_an_advisor_keeps_its_own_model():
 def test_a_single_run_is_the_call_itself():
     runs = [{"type": "message", "input_tokens": 10, "output_tokens": 1}]
     assert usage_of(wire(input_tokens=10, output_tokens=1, iterations=runs), model="m").passes == ()
+
+
+@pytest.mark.parametrize("field", ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"])
+@pytest.mark.parametrize("value", [-1, 2**53 + 1, 2**62])
+def test_a_count_that_can_be_none_makes_the_input_unknown(field, value):
+    usage = usage_of(wire(**{"input_tokens": 3, "output_tokens": 10, field: value}), model="m")
+    assert (usage.input_tokens, usage.output_tokens) == (None, 10)
+    assert usage.is_to_be_estimated
+
+
+def test_odd_counts_of_searches_and_splits_are_none():
+    told = wire(
+        input_tokens=3,
+        output_tokens=2**60,
+        cache_creation={"ephemeral_1h_input_tokens": -4},
+        server_tool_use={"web_search_requests": 2**60},
+    )
+    assert usage_of(told, model="m") == Usage(input_tokens=3)

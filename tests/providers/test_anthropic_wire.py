@@ -104,3 +104,18 @@ def test_an_error_under_status_200_is_an_error():
     body = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
     with pytest.raises(ProviderOverloaded):
         read_message("up", body, Reading(), created=0, request_id=None)
+
+
+@pytest.mark.parametrize(
+    "usage", ["x", [], None, {"input_tokens": "5"}, {"input_tokens": 5, "output_tokens": -2}]
+)
+def test_an_answer_whose_usage_is_odd_is_served_and_estimated(usage):
+    told = {
+        "id": "msg_1",
+        "content": [{"type": "text", "text": "Hi"}],
+        "stop_reason": "end_turn",
+        "usage": usage,
+    }
+    completion = read_message("up", json.dumps(told).encode(), Reading(), created=3, request_id=None)
+    assert message(completion)["content"] == "Hi"
+    assert completion.usage is None

@@ -10,6 +10,7 @@ import pytest
 
 from chatvault.core.chat import ChatRequest, Message
 from chatvault.core.secret import Secret
+from chatvault.core.usage import Usage
 from chatvault.errors import (
     ProviderBroke,
     ProviderFailed,
@@ -106,10 +107,11 @@ def test_a_whole_answer_is_asked_for_whole() -> None:
         return await completed(provider, upstream), upstream.call.json
 
     sent = {"message": {"content": "Hi"}, "done": True, "done_reason": "stop", "eval_count": 1}
+    sent["prompt_eval_count"] = 9
     done, asked = with_provider(json_answer(sent), ask)
     assert asked["stream"] is False
     assert json.loads(done.body)["choices"][0]["message"]["content"] == "Hi"
-    assert (done.usage.input_tokens, done.usage.output_tokens, done.upstream_model) == (None, 1, "llama3")
+    assert (done.usage, done.upstream_model) == (Usage(input_tokens=9, output_tokens=1), "llama3")
 
 
 @pytest.mark.parametrize(

@@ -196,3 +196,21 @@ def test_what_is_no_whole_answer_fails(sent: bytes, words: str) -> None:
     with pytest.raises(ProviderFailed, match=words) as caught:
         read_completion(sent, model="m", created=1)
     assert "secret" not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {},
+        {"prompt_eval_count": 7},
+        {"prompt_eval_count": -7, "eval_count": 3},
+        {"prompt_eval_count": "7", "eval_count": 3},
+        {"prompt_eval_count": 7, "eval_count": 2**60},
+    ],
+)
+def test_a_whole_answer_without_whole_counts_is_served_and_estimated(counts: dict[str, Any]) -> None:
+    sent = {"message": {"content": "Hi"}, "done": True, "done_reason": "stop", **counts}
+    completion = read_completion(json.dumps(sent).encode(), model="m", created=1)
+
+    assert json.loads(completion.body)["choices"][0]["message"]["content"] == "Hi"
+    assert completion.usage is None

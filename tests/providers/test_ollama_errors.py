@@ -114,3 +114,10 @@ def test_no_body_is_too_odd(status: int, body: bytes) -> None:
 def test_the_hint_lists_what_is_installed() -> None:
     assert missing_model_hint("a", ["b", "c"]) == "ollama pull a; installed: b, c"
     assert missing_model_hint("a", []) == "ollama pull a; installed: none"
+
+
+def test_the_runners_words_are_for_the_log() -> None:
+    error = read(500, {"error": "llama runner died: /home/ann/x\x1b[2J"})
+    assert error.message == "ollama failed (500)"
+    assert error.detail == "llama runner died: /home/ann/x\\x1b[2J"
+    assert read(404, {"error": "model 'llama3' not found"}).detail == "model 'llama3' not found"

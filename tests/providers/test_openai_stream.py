@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatvault.core.usage import Usage
+from chatvault.core.usage import Usage, UsageBasis
 from chatvault.errors import (
     ProviderBroke,
     ProviderError,
@@ -214,8 +214,65 @@ def test_an_error_inside_the_stream_is_raised_after_what_came_before_it(told, ki
     assert error.status == status
 
 
-def test_an_event_that_is_no_json_goes_out_all_the_same():
-    assert pass_on(ROLE + b"data: {oops\n\n" + STOP + DONE)[0] == ROLE + b"data: {oops\n\n" + STOP + DONE
+@pytest.mark.parametrize("payload", [b"{oops", b"[]", b"7", b'"x"', b"null", b'{"choices":[{"delta":{"con'])
+@pytest.mark.parametrize("before", [ROLE, ROLE + HI, ROLE + HI + THERE])
+def test_what_is_no_json_object_never_goes_out(before, payload):
+    whole, error, _ = pass_on_until_it_breaks(before + b"data: " + payload + b"\n\n" + STOP + DONE)
+    assert whole == before
+    assert isinstance(error, ProviderBroke)
+
+
+@pytest.mark.parametrize("length", range(1, len(HI) - 1))
+def test_half_an_event_at_the_bodys_end_never_goes_out(length):
+    whole, error, _ = pass_on_until_it_breaks(ROLE + HI + HI[:length])
+    assert whole in (ROLE + HI, ROLE + HI + HI)
+    assert isinstance(error, ProviderBroke)
+    # Only what is whole but for its blank line has come through.
+    assert length == len(HI) - 2 or whole == ROLE + HI
+
+
+def test_an_object_of_another_shape_goes_out_all_the_same():
+    odd = b'data: {"choices":[{"index":0,"delta":{"content":["a"]},"finish_reason":null}]}\n\n'
+    assert pass_on(ROLE + odd + STOP + DONE)[0] == ROLE + odd + STOP + DONE
+
+
+@pytest.mark.parametrize("spaced", [b'"choices":[]', b'"choices": []'])
+def test_a_chunk_without_choices_and_without_usage_is_dropped(spaced):
+    empty = b'data: {"id":"c1","object":"chat.completion.chunk",%b,"prompt_filter_results":[]}\n\n' % spaced
+    sent = empty + ROLE + HI + empty + THERE + STOP + empty + DONE
+    for asked in (False, True):
+        assert pass_on(sent, include_usage=asked)[0] == ROLE + HI + THERE + STOP + DONE
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ('"none"', None),
+        ("[]", None),
+        ('{"prompt_tokens":"9","completion_tokens":3}', Usage(output_tokens=3, basis=UsageBasis.ESTIMATED)),
+        ('{"prompt_tokens":-1,"completion_tokens":1e400}', Usage(basis=UsageBasis.ESTIMATED)),
+        (
+            '{"prompt_tokens":9007199254740993,"completion_tokens":3}',
+            Usage(output_tokens=3, basis=UsageBasis.ESTIMATED),
+        ),
+        ('{"prompt_tokens":9,"completion_tokens":3,"prompt_tokens_details":7}', Usage(9, output_tokens=3)),
+    ],
+)
+def test_odd_usage_costs_nobody_the_answer(told, usage):
+    chunk = b'data: {"id":"c1","choices":[],"usage":' + told.encode() + b"}\n\n"
+    whole, stream, _ = pass_on(ROLE + HI + STOP + chunk + DONE)
+    assert whole == ROLE + HI + STOP + DONE
+    assert stream.meter.usage == usage
+    last = event({}, "stop")[:-3] + b',"usage":' + told.encode() + b"}\n\n"
+    assert hear(pass_on(ROLE + HI + last + DONE)[0]).text == "Hi"
+
+
+def test_more_from_the_cache_than_was_read_is_all_of_it_by_estimate():
+    chunk = USAGE_CHUNK.replace(
+        b'"total_tokens":12', b'"total_tokens":12,"prompt_tokens_details":{"cached_tokens":10}'
+    )
+    _, stream, _ = pass_on(ROLE + HI + STOP + chunk + DONE)
+    assert stream.meter.usage == Usage(9, 9, output_tokens=3, basis=UsageBasis.ESTIMATED)
 
 
 def test_what_is_cut_off_can_be_estimated():
@@ -277,3 +334,17 @@ def test_json_in_place_of_a_stream_is_an_error():
     whole, error, _ = pass_on_until_it_breaks(told[:9], told[9:])
     assert whole == b""
     assert isinstance(error, ProviderOverloaded)
+
+
+@pytest.mark.parametrize("before", [b"", HI, HI * 9], ids=["at once", "after a word", "in a burst"])
+@pytest.mark.parametrize("last", [DONE, b'data: {"error":{"message":"m"}}\n\n'], ids=["the end", "an error"])
+def test_what_follows_the_end_or_an_error_in_the_same_read_goes_nowhere(before: bytes, last: bytes) -> None:
+    pieces = [ROLE + before + STOP + last + HI * 9]
+    if last == DONE:
+        whole, stream, _ = pass_on(*pieces)
+        assert stream.meter.finish_reason == "stop"
+        assert whole == ROLE + before + STOP + DONE
+    else:
+        whole, error, _ = pass_on_until_it_breaks(*pieces)
+        assert isinstance(error, ProviderFailed)
+        assert whole == ROLE + before + STOP

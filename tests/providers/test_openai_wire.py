@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from chatvault.core.chat import (
@@ -15,8 +16,9 @@ from chatvault.core.chat import (
     Tool,
     ToolCall,
 )
-from chatvault.core.usage import Usage
+from chatvault.core.usage import Usage, UsageBasis
 from chatvault.errors import ProviderFailed, ProviderOverloaded
+from chatvault.providers.openai_usage import usage_of
 from chatvault.providers.openai_wire import encode, read_completion
 
 HI = (Message("user", "hi"),)
@@ -151,17 +153,55 @@ def test_reasoning_gets_the_name_that_clients_know():
             {"prompt_tokens": 353, "prompt_cache_hit_tokens": 256, "prompt_tokens_details": None},
             Usage(input_tokens=353, cached_tokens=256),
         ),
-        ({"prompt_tokens": -1, "completion_tokens": 2.0}, Usage(output_tokens=2)),
+        (
+            {"prompt_tokens": -1, "completion_tokens": 2.0},
+            Usage(output_tokens=2, basis=UsageBasis.ESTIMATED),
+        ),
         ({}, Usage()),
     ],
 )
 def test_usage_is_what_the_provider_says(told, expected):
-    body = json.dumps({"choices": [{"finish_reason": "stop"}], "usage": told}).encode()
-    assert read_completion("up", body).usage == expected
+    assert usage_of(msgspec.Raw(json.dumps(told).encode())) == expected
+
+
+ANSWER = b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]%b}'
 
 
 def test_no_usage_is_not_zero_usage():
-    assert read_completion("up", b'{"choices":[{"finish_reason":"stop"}]}').usage is None
+    assert read_completion("up", ANSWER % b"").usage is None
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b'"x"',
+        b"[7]",
+        b"{}",
+        b'{"prompt_tokens":9}',
+        b'{"prompt_tokens":"9","completion_tokens":3}',
+        b'{"prompt_tokens":-9,"completion_tokens":3}',
+        b'{"prompt_tokens":9,"completion_tokens":9007199254740993}',
+        b'{"prompt_tokens":9,"completion_tokens":1e400}',
+        b'{"prompt_tokens":9,"completion_tokens":true}',
+    ],
+)
+def test_an_answer_whose_usage_is_odd_is_served_and_estimated(told):
+    body = ANSWER % (b',"usage":' + told)
+    completion = read_completion("up", body)
+    assert completion.body == body
+    assert completion.usage is None
+
+
+def test_a_whole_usage_with_an_odd_part_is_kept():
+    told = b',"usage":{"prompt_tokens":9,"completion_tokens":3,"prompt_tokens_details":[]}'
+    assert read_completion("up", ANSWER % told).usage == Usage(input_tokens=9, output_tokens=3)
+
+
+@pytest.mark.parametrize("message", [b"null", b"7", b'"hi"', b"[]"])
+def test_a_choice_without_a_message_is_the_providers_failure(message):
+    body = ANSWER.replace(b'{"role":"assistant","content":"hi"}', message) % b""
+    with pytest.raises(ProviderFailed):
+        read_completion("up", body)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"choices":[]}', b'{"object":"list"}', b"\xff"])

@@ -116,10 +116,49 @@ def test_internals_of_a_5xx_stay_outside():
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("12", 12), ("0.2", 1), ("0", 0), ("soon", None), (None, None), ("-4", None), ("nan", None)],
+    [
+        ("12", 12),
+        ("0.2", 1),
+        ("0", 0),
+        ("Wed, 25 Nov 2026 10:00:30 GMT", 30),
+        ("Wed, 25 Nov 2026 09:00:00 GMT", 0),
+        ("soon", None),
+        (None, None),
+        ("-4", None),
+        ("nan", None),
+        ("Wed, 99 Nov 2026 10:00:30 GMT", None),
+    ],
 )
 def test_retry_after_is_kept_in_whole_seconds(header, seconds):
-    assert refusal("up", 429, b"", retry_after=header).retry_after == seconds
+    date = "Wed, 25 Nov 2026 10:00:00 GMT"
+    assert refusal("up", 503, b"", retry_after=header, date=date).retry_after == seconds
+    # Clients must be told something where a rate limit is reached.
+    told = refusal("up", 429, b"", retry_after=header, date=date).retry_after
+    assert told == (5 if seconds is None else seconds)
+
+
+def test_a_date_without_the_answers_own_is_measured_against_nothing():
+    assert refusal("up", 503, b"", retry_after="Wed, 25 Nov 2026 10:00:30 GMT").retry_after is None
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 502, 503, 529])
+def test_the_reason_is_kept_for_the_log_alone(status):
+    error = refusal("up", status, openai("no: sk-abcdefghijkl\x1b[2J of org-Ab12 " + "x" * 1000))
+    assert error.detail is not None and error.detail.startswith("no: sk-…\\x1b[2J of org-… xxx")
+    assert len(error.detail) == 300
+    assert "of org" not in error.message
+
+
+def test_what_the_client_is_told_is_not_told_twice():
+    assert refusal("up", 400, openai("too long")).detail is None
+    assert refusal("up", 429, openai("slow down")).detail is None
+    assert refusal("up", 500, b"").detail is None
+
+
+def test_an_error_under_status_200_claims_no_other_status():
+    error = stream_error("up", anthropic("internal", "api_error"))
+    assert (error.message, error.upstream_status, error.detail) == ("up failed (api_error)", None, "internal")
+    assert stream_error("up", openai("x", "server_error", code=503)).upstream_status == 503
 
 
 @pytest.mark.parametrize(

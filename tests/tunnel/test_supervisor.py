@@ -114,7 +114,7 @@ def test_a_lost_link_is_replaced_and_counted(run: Run, tmp_path: Path) -> None:
                     await asyncio.sleep(0.005)
             found = there.tunnel.status()
             assert found.last_error is not None
-            assert "lost" in found.last_error
+            assert "the connection to" in found.last_error
             assert found.last_recovery_seconds is not None
             assert [change for change in there.changes if change.outage_seconds is not None]
 

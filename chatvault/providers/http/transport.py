@@ -1,4 +1,9 @@
-"""The same machine under httpx: a transport with httpx's errors, timeouts and streams, not its pool."""
+"""The same machine under httpx: a transport with httpx's errors, timeouts and streams, not its pool.
+
+It is for libraries that take an httpx client, and the tests hold the machine to httpx's own edge cases
+through it. No provider goes this way, Ollama's rare calls neither: importing httpx takes a fifth of a second,
+which would stop the loop, and 8 MB, which an idle gateway need not hold.
+"""
 
 import ssl
 from collections.abc import AsyncIterator, Mapping

@@ -1,0 +1,47 @@
+"""What providers send, decoded."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatvault.errors import ProviderFailed
+from chatvault.providers.wire import count, decoded, lenient
+
+
+class Shape(msgspec.Struct):
+    """A shape of this test's own."""
+
+    number: int | None = None
+    word: str = "-"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b'{"number":1,"word":"a"}', Shape(1, "a")),
+        (b'{"number":"1","word":"a"}', Shape(None, "a")),
+        (b'{"number":1,"word":[]}', Shape(1)),
+        (b'{"number":1e400,"word":"a"}', Shape(None, "a")),
+        (b"{}", Shape()),
+        (b"null", None),
+        (b"[]", None),
+        (b"7", None),
+    ],
+)
+def test_what_is_odd_costs_only_itself(raw, expected):
+    assert lenient(msgspec.Raw(raw), Shape) == expected
+
+
+def test_a_body_of_another_shape_is_the_providers_failure():
+    with pytest.raises(ProviderFailed) as caught:
+        decoded(msgspec.json.Decoder(Shape).decode, b"<html>", provider="up", what="a list", request_id="r")
+    assert caught.value.message == "up sent a list that makes no sense"
+    assert (caught.value.hint, caught.value.upstream_request_id) == ("check providers.up.base_url", "r")
+
+
+@given(st.none() | st.booleans() | st.integers() | st.floats() | st.text())
+def test_a_count_is_a_number_that_can_be_written_down(value):
+    found = count(value)
+    assert found is None or (0 <= found <= 10**8 and found == int(value) and not isinstance(value, bool))
+    assert found is not None or isinstance(value, bool | str | None) or not 0 <= value <= 10**8

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -28,6 +29,9 @@ _EXPECTED_SKIPS = {
     r"no recordings at hand": folder() is None,
     r"needs root": os.geteuid() != 0,
     r"needs to be another user than root": os.geteuid() == 0,
+    r"needs systemd, dbus, util-linux and iproute2": not Path("/lib/systemd/systemd").exists(),
+    r"needs the system's own Python": True,
+    r"only at full size": os.environ.get("CHATVAULT_TEST_FULL") != "1",
     r"the embedded model is not installed": find_spec("xllamacpp") is None,
     r"no small disk can be mounted here": True,
     r"only on Python 3\.\d+": True,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from chatvault.cli.context import Context
 from chatvault.control.audit import checkpoint_json, pruned_json
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.core.period import instant
 from chatvault.errors import DaemonNotRunning, UsageError
 

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 from chatvault.cli.context import Context
 from chatvault.cli.output import iso, local
-from chatvault.core.chat import Json, JsonObject
 from chatvault.core.checkpoint import Checkpoint, read_lines
+from chatvault.core.json_types import Json, JsonObject
 from chatvault.core.text import counted, shortened
 from chatvault.errors import UsageError
 from chatvault.store.reader import Entry

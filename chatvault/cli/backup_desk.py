@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from chatvault.cli.context import Context
 from chatvault.cli.output import iso
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import AlreadyRunning, DaemonNotRunning, DatabaseDamaged, StoreError, UsageError
 
 if TYPE_CHECKING:

@@ -19,9 +19,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def check(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Check the settings, secrets included. Exit code 2 where they can't be used."""
     from chatvault.cli.providers import check_providers
+    from chatvault.daemon.public_side import build_public_side
 
     context = Context.of(ctx)
     settings = context.settings(are_secrets_needed=True)
+    # Certificates and origins are looked into when what they are for is built.
+    build_public_side(settings)
     asyncio.run(check_providers(context, settings))
     if as_json:
         output.show_json({"ok": True, "path": str(settings.path), "providers": list(settings.providers)})

@@ -1,7 +1,7 @@
 """Kept prompts and answers as the command line asks for them: that they were read stands in the chain."""
 
 from chatvault.cli.context import Context
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import DaemonNotRunning
 
 

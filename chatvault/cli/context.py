@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chatvault.config.places import Places
     from chatvault.config.settings import Settings
     from chatvault.control.client import ControlClient
-    from chatvault.core.chat import JsonObject
+    from chatvault.core.json_types import JsonObject
     from chatvault.providers.base import ProviderSettings
     from chatvault.store.reader import Reader
     from chatvault.store.transaction import Transaction

@@ -1,8 +1,8 @@
 """What `doctor` asks the running daemon: whether requests find their way, and whether the books are sound."""
 
 from chatvault.cli.context import Context
-from chatvault.core.chat import JsonObject
 from chatvault.core.check import Check
+from chatvault.core.json_types import JsonObject
 from chatvault.core.text import counted
 from chatvault.errors import ChatVaultError, DaemonNotRunning
 

@@ -9,7 +9,7 @@ from chatvault.cli.first_run import Found, Plan
 from chatvault.cli.key_desk import KEYED_KINDS
 from chatvault.config import dotenv
 from chatvault.config.keys import default_variable, set_key
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.core.secret import Secret
 from chatvault.errors import AlreadyRunning, UsageError
 

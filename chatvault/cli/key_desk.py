@@ -2,7 +2,7 @@
 
 from chatvault.cli.context import Context
 from chatvault.config.keys import KeyReference, default_variable, key_references, set_key, source_of
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import ConfigError, UsageError
 
 # The kinds that always need a key: `init` adds them as soon as there is one.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chatvault.cli.context import Context
 from chatvault.cli.price_list import own_prices
 from chatvault.cli.providers import providers_of
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.core.money import usd_text
 from chatvault.daemon.prices import build_price_book
 from chatvault.errors import ConfigError, ProviderError

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
-from chatvault.core.chat import Json
+from chatvault.core.json_types import Json
 from chatvault.core.redaction import redact
 from chatvault.core.text import csv_text, printable
 

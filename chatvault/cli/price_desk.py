@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from chatvault.cli.context import Context
 from chatvault.control.prices import PriceOrder, price_json
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.core.period import instant
 from chatvault.errors import UsageError
 

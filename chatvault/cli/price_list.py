@@ -7,7 +7,7 @@ from chatvault.cli.context import Context
 from chatvault.cli.output import iso
 from chatvault.config.prices import price_overrides
 from chatvault.core import price_table
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.core.money import usd_text
 from chatvault.core.pricing import Override, PriceBook, RateCard
 from chatvault.core.rate_card import Prices, Tier

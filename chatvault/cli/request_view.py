@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from chatvault.cli import output
 from chatvault.cli.context import Context
-from chatvault.core.chat import Json, JsonObject
+from chatvault.core.json_types import Json, JsonObject
 from chatvault.core.ledger import CostBasis, LedgerRow
 from chatvault.core.money import usd_text
 from chatvault.core.text import printable, shortened

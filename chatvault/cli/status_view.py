@@ -1,9 +1,10 @@
 """The daemon's status, in words: instants in the viewer's zone, bytes and seconds in units people read."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from chatvault.core.chat import Json, JsonObject
+from chatvault.core.json_types import Json, JsonObject
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -12,7 +13,14 @@ def for_people(status: JsonObject, zone: ZoneInfo) -> JsonObject:
     """Return the same facts, each in its most readable form, under a name without its unit."""
     shown: dict[str, Json] = {}
     for name, value in status.items():
-        if name.endswith("_ms") and isinstance(value, int):
+        if isinstance(value, Mapping):
+            shown[name] = for_people(value, zone)
+        elif isinstance(value, list | tuple):
+            shown[name] = [for_people(each, zone) if isinstance(each, Mapping) else each for each in value]
+        elif name.endswith("_picousd"):
+            # Said in USD beside it.
+            continue
+        elif name.endswith("_ms") and isinstance(value, int):
             shown[name.removesuffix("_ms")] = datetime.fromtimestamp(value / 1000, zone).strftime(
                 "%Y-%m-%d %H:%M:%S %Z"
             )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chatvault.cli.context import Context
 from chatvault.config.files import ensure_private_folder, write_private
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import ChatVaultError, ConfigError
 from chatvault.gateway import private_ca
 from chatvault.gateway.hosts import host_of_url

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from chatvault.cli.context import Context
 from chatvault.control.tokens import TokenOrder, issue, token_json
 from chatvault.core.access import AccessToken, new_secret, secret_hash
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:

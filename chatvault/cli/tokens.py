@@ -7,7 +7,7 @@ import typer
 from chatvault.cli import output
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 
 app = new_app("Access tokens: add, list, revoke, rotate.", is_group=True)
 

@@ -7,7 +7,7 @@ from chatvault.cli import output
 from chatvault.cli.context import Context
 from chatvault.cli.foreground import AnySettings, run_daemon
 from chatvault.config.settings import TunnelSettings
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import ChatVaultError, UsageError
 
 _BYTES = ("B", "kB", "MB", "GB", "TB")

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from chatvault.cli.context import Context
 from chatvault.cli.output import Column, iso, local
-from chatvault.core.chat import Json, JsonObject
+from chatvault.core.json_types import Json, JsonObject
 from chatvault.core.money import usd_text
 from chatvault.core.period import instant
 from chatvault.core.text import counted

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from chatvault.cli.context import Context
 from chatvault.control.limits import COLUMNS
 from chatvault.control.users import UserOrder, user_json
-from chatvault.core.chat import Json, JsonObject
+from chatvault.core.json_types import Json, JsonObject
 from chatvault.errors import UsageError
 
 if TYPE_CHECKING:

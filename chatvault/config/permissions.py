@@ -32,8 +32,9 @@ def find_too_open(places: Places, *, extra: Iterable[Path] = ()) -> tuple[TooOpe
     """
     database = places.database
     files = [places.env_file, places.config, database, Path(f"{database}-wal"), Path(f"{database}-shm")]
-    keys = [*_inside(places.ssh_dir), *_inside(places.tls_dir)]
-    folders = [places.state_dir, places.ssh_dir, places.tls_dir]
+    private = [places.ssh_dir, places.keys_dir, places.backup_dir, places.archive_dir]
+    keys = [each for folder in (*private, places.tls_dir) for each in _inside(folder)]
+    folders = [places.state_dir, places.tls_dir, *private]
     if not places.is_system:
         folders.append(places.run_dir)
     found = [_too_open(path, 0o600) for path in (*files, *keys, *extra)]

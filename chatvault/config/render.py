@@ -11,7 +11,7 @@ import yaml
 
 from chatvault.config.scalars import duration_text
 from chatvault.config.settings import ProviderEntry
-from chatvault.core.chat import Json
+from chatvault.core.json_types import Json
 from chatvault.core.secret import Secret
 
 

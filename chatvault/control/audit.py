@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from chatvault.core.chat import JsonObject
 from chatvault.core.checkpoint import Checkpoint
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import ChatVaultError
 
 

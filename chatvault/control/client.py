@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from chatvault.control.address import fitting_address
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import ChatVaultError, DaemonNotRunning, NotPermitted
 
 _START = "chatvault serve"

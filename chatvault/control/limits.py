@@ -5,7 +5,7 @@ from typing import Protocol
 
 from chatvault.core.account import Account
 from chatvault.core.accounts import Accounts
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.core.limits import written_limits
 from chatvault.core.money import usd_text
 from chatvault.errors import UsageError

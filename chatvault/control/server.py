@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from chatvault.control.address import fitting_address
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import ChatVaultError, NotPermitted, UsageError
 
 Handler: TypeAlias = Callable[[JsonObject], Awaitable[JsonObject]]

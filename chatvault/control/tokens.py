@@ -8,7 +8,7 @@ from typing import Any
 
 from chatvault.control.limits import COLUMNS, checked, limits_json
 from chatvault.core.access import AccessToken, new_secret, token_id
-from chatvault.core.chat import Json, JsonObject
+from chatvault.core.json_types import Json, JsonObject
 from chatvault.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")

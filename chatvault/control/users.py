@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from chatvault.control.limits import COLUMNS, HasLimits, checked, limits_json
 from chatvault.control.tokens import check_name
-from chatvault.core.chat import Json, JsonObject
+from chatvault.core.json_types import Json, JsonObject
 
 
 @dataclass(frozen=True, slots=True)

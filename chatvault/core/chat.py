@@ -5,16 +5,19 @@ own, except where the wire uses two names for one thing (`max_completion_tokens`
 `max_tokens` here).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-JsonObject: TypeAlias = Mapping[str, Json]
+from chatvault.core.json_types import Json as Json
+from chatvault.core.json_types import JsonObject as JsonObject
+from chatvault.core.value import quickly_made
+
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 CacheTtl: TypeAlias = Literal["5m", "1h"]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class TextPart:
     """A piece of text. `cache` marks a prompt-cache breakpoint after it, for providers that have them."""
@@ -61,6 +64,7 @@ class ThinkingBlock:
     redacted: str | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message. `reasoning` is `reasoning_content`; `tool_call_id` stands in the answers of tools only."""
@@ -134,6 +138,7 @@ class Thinking:
     budget_tokens: int | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One chat request. None means that the client said nothing, which is not the same as a default."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from chatvault.core.usage import NO_USAGE, Usage, UsageBasis
+from chatvault.core.value import quickly_made
 
 
 class Status(StrEnum):
@@ -30,6 +31,7 @@ class CostBasis(StrEnum):
     LOCAL = "local"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What a request did cost; `picousd` is None exactly when the basis is `unpriced`."""
@@ -48,6 +50,7 @@ UNPRICED = Cost(None, CostBasis.UNPRICED)
 REFUSED_COST = Cost(0, CostBasis.EXACT)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Hold:
     """A running request, and the most it may cost: enough to settle it after a crash that left nothing else.
@@ -81,6 +84,7 @@ class Attempt:
     upstream_status: int | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
     """One settled request."""

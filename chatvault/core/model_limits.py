@@ -1,6 +1,7 @@
 """How much a model takes in and can produce."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from chatvault.core.model_ids import ANTHROPIC, DEEPSEEK, spellings
 
@@ -50,6 +51,7 @@ _LIMITS = {
 }
 
 
+@lru_cache(maxsize=1024)
 def limits(kind: str, model: str) -> Limits | None:
     """Return a model's limits, None where they aren't known."""
     for name in spellings(kind, model):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from chatvault.core.value import quickly_made
+
 
 class UsageBasis(StrEnum):
     """Where the counts come from."""
@@ -23,6 +25,7 @@ class Pass:
     model: str | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Usage:
     """How many tokens one call took. Unknown is None, not 0.
@@ -48,16 +51,19 @@ class Usage:
     basis: UsageBasis = UsageBasis.PROVIDER
 
     def __post_init__(self) -> None:
-        for name in (
-            "input_tokens",
-            "cached_tokens",
-            "cache_write_tokens",
-            "output_tokens",
-            "reasoning_tokens",
-        ):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name} can't be negative: {value}")
+        least = min(
+            self.input_tokens or 0,
+            self.cached_tokens or 0,
+            self.cache_write_tokens or 0,
+            self.cache_write_1h_tokens or 0,
+            self.output_tokens or 0,
+            self.reasoning_tokens or 0,
+        )
+        if least < 0:
+            wrong = next(
+                name for name in self.__slots__ if name.endswith("_tokens") and (getattr(self, name) or 0) < 0
+            )
+            raise ValueError(f"{wrong} can't be negative: {least}")
 
     @property
     def is_to_be_estimated(self) -> bool:

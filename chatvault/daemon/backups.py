@@ -11,8 +11,8 @@ from chatvault.config.places import Places
 from chatvault.config.settings import BackupSettings
 from chatvault.control.server import Handler
 from chatvault.core.chain import Json
-from chatvault.core.chat import JsonObject
 from chatvault.core.health import Health
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import StorageFull, StoreError
 from chatvault.store import backup
 from chatvault.store.writer import Store
@@ -61,6 +61,7 @@ class Backups:
 
     async def keep(self, settings: BackupSettings) -> None:
         """Make backups by the schedule for as long as the daemon runs; a failure is a health condition."""
+        await asyncio.to_thread(backup.sweep, self._folder, self._database.parent)
         pause = _LOOK_SECONDS
         while True:
             await asyncio.sleep(pause)

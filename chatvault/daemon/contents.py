@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from chatvault.control.server import Handler
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.store import content
 from chatvault.store.content import ContentVault
 from chatvault.store.writer import Store

@@ -1,11 +1,8 @@
 """What the daemon does when the command line asks over the control socket."""
 
-import os
 import secrets
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from chatvault import __version__
 from chatvault.control.audit import checkpoint_json
 from chatvault.control.limits import accounts_json
 from chatvault.control.server import Handler
@@ -13,15 +10,13 @@ from chatvault.control.tokens import TokenOrder, issue, token_json
 from chatvault.control.users import UserOrder, user_json
 from chatvault.core.access import new_secret, secret_hash
 from chatvault.core.accounts import Accounts
-from chatvault.core.chat import Json, JsonObject
-from chatvault.core.health import Health
+from chatvault.core.json_types import JsonObject
 from chatvault.daemon.accounts import load_limits
 from chatvault.daemon.engine import now_ms
-from chatvault.daemon.http_server import HttpServer
-from chatvault.daemon.memory import resident_bytes
 from chatvault.daemon.reading import ReportRoom
 from chatvault.daemon.reload import Reloader
 from chatvault.daemon.signals import Signals
+from chatvault.daemon.status import Status
 from chatvault.errors import UsageError
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
@@ -39,13 +34,11 @@ class ControlLoop:
         *,
         reloader: Reloader,
         signals: Signals,
-        health: Health,
+        status: Status,
         store: Store,
         accounts: Accounts,
         doorkeeper: Doorkeeper,
         running: RunningCalls,
-        server: HttpServer,
-        tunnel_status: Callable[[], JsonObject],
         reports: ReportRoom,
         base_url: str,
         device_url: str,
@@ -53,22 +46,18 @@ class ControlLoop:
         self._reports = reports
         self._reloader = reloader
         self._signals = signals
-        self._health = health
+        self._status = status
         self._store = store
         self._accounts = accounts
         self._doorkeeper = doorkeeper
         self._running = running
-        self._server = server
         self._base_url = base_url
         self._device_url = device_url
-        self._tunnel_status = tunnel_status
-        self._started_ms = now_ms()
-        self._started = time.monotonic()
 
     def routes(self) -> Mapping[tuple[str, str], Handler]:
         """Return every handler by its method and path."""
         return {
-            ("GET", "/v1/status"): self._status,
+            ("GET", "/v1/status"): self._status.show,
             ("GET", "/v1/reading"): self._reports.read,
             ("POST", "/v1/tokens"): self._add_token,
             ("POST", "/v1/tokens/revoke"): self._revoke_token,
@@ -85,40 +74,6 @@ class ControlLoop:
         """Take over what the database says of access tokens and users: at the start, after each change."""
         await load_limits(self._store, self._accounts)
         self._doorkeeper.replace(await self._store.submit(tokens.load_all))
-
-    async def _status(self, query: JsonObject) -> JsonObject:
-        seq, head = self._store.head
-        return {
-            "schema": 1,
-            "version": __version__,
-            "pid": os.getpid(),
-            "started_at_ms": self._started_ms,
-            "uptime_seconds": round(time.monotonic() - self._started),
-            "base_url": self._base_url,
-            "requests_in_flight": len(self._running),
-            "connections": self._server.connections,
-            "memory_bytes": resident_bytes(),
-            "ledger": {"queued_writes": self._store.queue_length, "defects": self._store.defects},
-            "audit_head": {"seq": seq, "hash": head.hex()},
-            "tunnel": self._tunnel_status(),
-            "providers": [self._provider(name) for name in self._reloader.engine.providers],
-            "conditions": [
-                {"name": each.name, "detail": each.detail, "since_ms": each.since_ms}
-                for each in self._health.conditions
-            ],
-        }
-
-    def _provider(self, name: str) -> Json:
-        engine = self._reloader.engine
-        provider, places = engine.providers[name], engine.places[name]
-        return {
-            "name": name,
-            "kind": provider.kind,
-            "in_flight": places.taken,
-            "queued": places.waiting,
-            "models": engine.catalog.count(name),
-            "trouble": engine.catalog.failures.get(name),
-        }
 
     async def _add_token(self, body: JsonObject) -> JsonObject:
         order = TokenOrder.from_json(body)

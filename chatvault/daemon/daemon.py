@@ -32,6 +32,7 @@ from chatvault.daemon.pulse import beat
 from chatvault.daemon.reading import ReportRoom
 from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
 from chatvault.daemon.signals import Signals
+from chatvault.daemon.status import Status
 from chatvault.daemon.status_line import status_line
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.daemon.tunnel_task import TunnelTask, public_url
@@ -116,13 +117,21 @@ class Daemon:
         loop = ControlLoop(
             reloader=reloader,
             signals=signals,
-            health=self._health,
+            status=Status(
+                engine=lambda: reloader.engine,
+                health=self._health,
+                store=self._store,
+                running=self._running,
+                server=server,
+                tunnel=tunnel.status,
+                database=self._places.database,
+                zone=lambda: self._zone(reloader.settings),
+                base_url=_base_url(server),
+            ),
             store=self._store,
             accounts=self._accounts,
             doorkeeper=self._doorkeeper,
             running=self._running,
-            server=server,
-            tunnel_status=tunnel.status,
             reports=ReportRoom(self._environ),
             base_url=_base_url(server),
             device_url=self._device_url(server),

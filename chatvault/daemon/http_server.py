@@ -21,8 +21,6 @@ from chatvault.gateway.tls import Certificates
 from chatvault.gateway.tls_door import TlsDoor
 
 _BACKLOG = 2048
-# Clients keep connections for a minute or so; the side that closes first decides who meets the race.
-_KEEP_ALIVE_SECONDS = 75
 # How long a connection that was accepted before the stop may take to send its first request.
 _FIRST_REQUEST_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
@@ -101,7 +99,6 @@ class HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         self._config.load()
         self.set_date()

@@ -8,7 +8,7 @@ from chatvault.config.prices import price_overrides
 from chatvault.control.prices import PriceOrder, price_json
 from chatvault.control.server import Handler
 from chatvault.core.accounts import Accounts
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.core.money import usd_text
 from chatvault.core.pricing import Override, RateCard
 from chatvault.daemon.reload import Reloader

@@ -5,7 +5,7 @@ import asyncio
 from chatvault.config.places import Places
 from chatvault.control.audit import pruned_json
 from chatvault.control.server import Handler
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import UsageError
 from chatvault.store import prune
 from chatvault.store.signing import Signer, TrustedKeys

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from chatvault.control.reading import check_reading
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.errors import ChatVaultError, UsageError
 
 _SECONDS = 60.0

@@ -13,8 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from chatvault.config.settings import Settings
-from chatvault.core.chat import JsonObject
 from chatvault.core.health import Health
+from chatvault.core.json_types import JsonObject
 from chatvault.core.redaction import redact
 from chatvault.daemon.engine import Engine, now_ms
 from chatvault.daemon.notify import Notifier

@@ -13,7 +13,7 @@ from chatvault.config.places import Places
 from chatvault.config.settings import Settings
 from chatvault.control.server import Handler
 from chatvault.core.chain import Json
-from chatvault.core.chat import JsonObject
+from chatvault.core.json_types import JsonObject
 from chatvault.daemon.engine import now_ms
 from chatvault.errors import ChatVaultError, ConfigError
 from chatvault.providers.base import ProviderSettings

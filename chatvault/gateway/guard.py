@@ -29,6 +29,8 @@ class GuardLimits:
     # Over each such span a body has to come at the floor rate (64 kbit/s); within one it may rest.
     body_grace_seconds: float = 30.0
     body_floor_bytes_per_second: int = 8_000
+    # Clients keep connections for a minute or so; the side that closes first decides who meets the race.
+    keep_alive_seconds: float = 75.0
     # A client that is sent something and does not read.
     stall_seconds: float = 60.0
     # After a refusal: what is still coming is thrown away, so that the client gets to read why.
@@ -95,6 +97,7 @@ class Guard:
         self.head_ticks = limits.ticks(limits.head_seconds)
         self.body_ticks = limits.ticks(limits.body_grace_seconds)
         self.body_floor_bytes = limits.body_floor_bytes_per_second * limits.body_grace_seconds
+        self.keep_alive_ticks = limits.ticks(limits.keep_alive_seconds)
         self.stall_ticks = limits.ticks(limits.stall_seconds)
         self.linger_ticks = limits.ticks(limits.linger_seconds)
         self._watched: dict[Watched, str] = {}

@@ -9,6 +9,7 @@ from chatvault.core.ledger import Hold
 from chatvault.core.model_limits import limits
 from chatvault.core.pricing import RateCard, ceiling
 from chatvault.core.routing import Route
+from chatvault.core.value import quickly_made
 from chatvault.errors import RequestError
 from chatvault.gateway.call import Call
 from chatvault.gateway.price_list import PriceList
@@ -18,6 +19,7 @@ from chatvault.providers.base import Provider
 _UNKNOWN_MODELS_OUTPUT = 131_072
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class PricedRoute:
     """A route, its provider, and its price: `card` is None at home, and where nobody knows the price.
@@ -35,6 +37,7 @@ class PricedRoute:
     cut_tokens: int | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The routes in the order they are tried, and the hold for all of them."""

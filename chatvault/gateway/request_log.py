@@ -77,7 +77,7 @@ def log_request(row: LedgerRow, *, token_name: str) -> None:
     """Log one settled request: who, which model, how it ended, tokens, times, cost."""
     if _requests.isEnabledFor(logging.INFO):
         # Logger.info would look at the stack and at the extras' names first, for as long as all the rest.
-        _requests.handle(RequestRecord(row, token_name))
+        _requests.callHandlers(RequestRecord(row, token_name))
 
 
 def log_provider_error(error: ProviderError, *, request_id: str, route: str) -> None:

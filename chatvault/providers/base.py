@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from chatvault.core.chat import ChatRequest
 from chatvault.core.metering import Meter
 from chatvault.core.secret import Secret
 from chatvault.core.setting import setting
 from chatvault.core.usage import Usage
+from chatvault.core.value import quickly_made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class ModelInfo:
     size_bytes: int | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A whole answer: `body` is OpenAI's `chat.completion` object as JSON, ready for the client."""
@@ -90,6 +92,24 @@ class Finding:
     status: str
     detail: str
     fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that a provider at home holds in memory, and how much of that is video memory, in bytes."""
+
+    name: str
+    memory_bytes: int
+    video_memory_bytes: int
+
+
+@runtime_checkable
+class LoadsModels(Protocol):
+    """A provider that can say which of its models are loaded."""
+
+    async def loaded(self) -> tuple[LoadedModel, ...]:
+        """Ask which models are loaded now. Raises ProviderError."""
+        ...
 
 
 class Provider(Protocol):

@@ -40,7 +40,9 @@ def main() -> None:
     """Serve until the gateway closes standard input, or ends."""
     orders: Orders = json.loads(sys.stdin.buffer.readline())
     _die_with(orders["parent"])
-    os.nice(_NICENESS)
+    # A service's sandbox may forbid both.
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(_OOM_SCORE_ADJ)
     # Whatever native code prints belongs to the log, not between our lines.

@@ -17,6 +17,7 @@ from chatvault.errors import (
 from chatvault.providers.base import (
     Completion,
     Finding,
+    LoadedModel,
     ModelInfo,
     Provider,
     ProviderSettings,
@@ -93,6 +94,10 @@ class Ollama:
             )
         except ProviderUnreachable as exc:
             raise self._explained(exc) from exc.__cause__
+
+    async def loaded(self) -> tuple[LoadedModel, ...]:
+        """Ask which models are in memory now. Raises ProviderError."""
+        return await self._library.loaded()
 
     def output_limit(self, request: ChatRequest, model: str) -> int | None:
         """Return `max_tokens`; without it, a model stops when it likes or at the end of its context."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from chatvault.errors import ProviderError, ProviderFailed
-from chatvault.providers.base import ModelInfo
+from chatvault.providers.base import LoadedModel, ModelInfo
 from chatvault.providers.http import HttpClient
 from chatvault.providers.ollama_errors import refusal
 
@@ -45,6 +45,16 @@ class _Tag(msgspec.Struct):
 
 class _Tags(msgspec.Struct):
     models: tuple[_Tag, ...] | None = None
+
+
+class _Running(msgspec.Struct):
+    name: str
+    size: int = 0
+    size_vram: int = 0
+
+
+class _Ps(msgspec.Struct):
+    models: tuple[_Running, ...] | None = None
 
 
 class _Shown(msgspec.Struct):
@@ -84,6 +94,11 @@ class Library:
     async def version(self) -> str:
         """Return the server's version. Raises ProviderError."""
         return (await self._get("/api/version", _Version)).version
+
+    async def loaded(self) -> tuple[LoadedModel, ...]:
+        """Return the models that are in memory now. Raises ProviderError."""
+        running = (await self._get("/api/ps", _Ps)).models or ()
+        return tuple(LoadedModel(each.name, each.size, each.size_vram) for each in running)
 
     async def names(self) -> tuple[str, ...]:
         """Return the names of the models that run at home. Raises ProviderError."""

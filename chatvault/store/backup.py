@@ -13,7 +13,7 @@ from chatvault.errors import DatabaseDamaged, StoreError
 from chatvault.store import faults
 from chatvault.store.connections import read_only
 from chatvault.store.inspection import NEWEST, inspect
-from chatvault.store.private_file import create, ensure_folder, put_in_place, temporary_beside
+from chatvault.store.private_file import PART, create, ensure_folder, put_in_place, temporary_beside
 from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
 from chatvault.store.verify import verify
@@ -134,6 +134,16 @@ def thin_out(folder: Path, *, keep: int) -> Sequence[Path]:
         except OSError as error:
             raise faults.os_error(error, path) from error
     return surplus
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what backups and restores left half done when their process was killed.
+
+    Whoever calls it holds the writer's lock: nobody else is at it.
+    """
+    for folder in folders:
+        for path in folder.glob(f".*.db.*{PART}*"):
+            path.unlink(missing_ok=True)
 
 
 def has_room(source: Path, folder: Path) -> bool:

@@ -118,17 +118,22 @@ def _json_line(entry: Entry, previous: bytes) -> bytes:
 
 
 def _cells(entry: Entry, previous: bytes) -> tuple[str, ...]:
-    # A body begins with { and a hash with a hex digit: only the ids could be taken for a formula.
+    # A body begins with { and a hash with a hex digit: only the ids could be taken for a formula. What
+    # isn't ASCII is written as JSON's escapes: no cursor moves, and reading the JSON gives the same again.
     return (
         str(entry.seq),
         str(entry.ts_ms),
         entry.kind,
         csv_text(entry.request_id or ""),
         csv_text(entry.token_id or ""),
-        entry.body,
+        entry.body if entry.body.isascii() and entry.body.isprintable() else _escaped(entry.body),
         previous.hex(),
         entry.hash.hex(),
     )
+
+
+def _escaped(body: str) -> str:
+    return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
 def _csv_line(cells: tuple[str, ...]) -> bytes:

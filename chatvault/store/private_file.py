@@ -9,6 +9,8 @@ from chatvault.store.faults import os_error
 
 OWNER_ONLY_FILE = 0o600
 OWNER_ONLY_FOLDER = 0o700
+PART = ".part"
+"""The end of the name of a file that is being written."""
 
 
 def ensure_folder(path: Path) -> None:
@@ -52,7 +54,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def temporary_beside(path: Path) -> Path:
     """Return a name for a file that is to become `path`."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

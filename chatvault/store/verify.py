@@ -107,6 +107,9 @@ class _Check:
                 wrong("hash", seq=seq, request_id=request_id)
             self.seq = last = seq
             self.head = head = digest
+            if row and row[1] and rows is not None and kind in _REQUESTS:
+                rows.same(seq, request_id, row[0])
+                continue
             try:
                 ids = _ids_of(body)
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -117,7 +120,7 @@ class _Check:
                 wrong("columns", seq=seq, request_id=request_id)
             if is_request:
                 if rows is not None:
-                    rows.check(seq, request_id, body, row)
+                    rows.check(seq, request_id, body)
             elif kind == KIND:
                 checkpoints.entry(seq, body)
 

@@ -12,12 +12,19 @@ from chatvault.store.reader import Reader
 from chatvault.store.rows import LEDGER_COLUMNS, Cell
 from chatvault.store.verdict import Findings
 
+# The row as the canonical JSON that its entry holds, where the request had one attempt. SQLite writes it:
+# equal texts spare reading both sides value by value.
+_TRUTH = "json(CASE stream WHEN 1 THEN 'true' WHEN 0 THEN 'false' END)"
+_AS_JSON = ",".join(
+    f"'{name}',{_TRUTH if name == 'stream' else f'ledger.{name}'}" for name in sorted(LEDGER_COLUMNS)
+)
 ENTRIES_WITH_ROWS = f"""SELECT seq, ts_ms, kind, request_id, audit.token_id, CAST(body AS BLOB), hash,
-    {",".join(f"ledger.{name}" for name in LEDGER_COLUMNS)}
+    ledger.rate_card_id, body = json_object({_AS_JSON}) AND audit.token_id = ledger.token_id
     FROM audit LEFT JOIN ledger ON ledger.id = audit.request_id
     WHERE seq > ? ORDER BY seq"""
-"""Entries, each with the ledger row it settles, or nulls."""
+"""Entries, each with the rate card of the ledger row it settles, and whether its body is that row."""
 
+_ROW = f"SELECT {','.join(LEDGER_COLUMNS)} FROM ledger WHERE id = ?"
 _CARD = LEDGER_COLUMNS.index("rate_card_id")
 _CARD_ID_CHARS = 16
 
@@ -52,11 +59,20 @@ class RowCheck:
         self._sum = 0
         self._cards = self._check_cards()
 
-    def check(self, seq: int, request_id: str | None, body: bytes, row: list[Cell]) -> None:
-        """Compare an entry's body with the row that was selected beside it."""
+    def same(self, seq: int, request_id: str | None, card: Cell) -> None:
+        """Take an entry whose body is its row, word for word."""
         self._count += 1
         self._sum += hash((self._salt, request_id))
-        if row[0] is None:
+        if card is not None and card not in self._cards:
+            self._findings.add("rate_card", seq=seq, request_id=request_id)
+            self._cards.add(card)
+
+    def check(self, seq: int, request_id: str | None, body: bytes) -> None:
+        """Compare an entry's body with its row, value by value."""
+        self._count += 1
+        self._sum += hash((self._salt, request_id))
+        row = self._reader.select(_ROW, (request_id,)).fetchone()
+        if row is None:
             self._findings.add("missing_row", seq=seq, request_id=request_id)
             return
         try:

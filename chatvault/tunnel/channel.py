@@ -1,7 +1,6 @@
 """An SSH channel as an asyncio transport: what an HTTP protocol is served over, without a socket."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -30,6 +29,27 @@ class ChannelTransport(asyncio.Transport):
     `peer` and `local` are (address, port); `on_end` is called once, when the connection is over.
     """
 
+    __slots__ = (
+        "_channel",
+        "_high",
+        "_is_channel_full",
+        "_is_closing",
+        "_is_lost",
+        "_is_protocol_paused",
+        "_is_reading_paused",
+        "_linger",
+        "_link",
+        "_loop",
+        "_low",
+        "_on_end",
+        "_out",
+        "_out_bytes",
+        "_protocol",
+        "_wants_eof",
+        "bytes_in",
+        "bytes_out",
+    )
+
     def __init__(
         self,
         link: FairLink,
@@ -46,7 +66,8 @@ class ChannelTransport(asyncio.Transport):
         self._loop = loop
         self._on_end = on_end
         self._protocol: asyncio.BaseProtocol | None = None
-        self._out: deque[bytes | memoryview] = deque()
+        # A list and slots: an idle connection is a hundred bytes, not two thousand.
+        self._out: list[bytes | memoryview] = []
         self._out_bytes = 0
         self._high, self._low = _HIGH_BYTES, _LOW_BYTES
         self._is_closing = self._is_lost = self._wants_eof = False
@@ -142,11 +163,11 @@ class ChannelTransport(asyncio.Transport):
         parts: list[bytes | memoryview] = []
         size = 0
         while self._out and size < limit:
-            piece = self._out.popleft()
+            piece = self._out.pop(0)
             if size + len(piece) > limit:
                 cut = limit - size
                 # A long piece is not copied once for every turn it takes.
-                self._out.appendleft(memoryview(piece)[cut:])
+                self._out.insert(0, memoryview(piece)[cut:])
                 piece = memoryview(piece)[:cut]
             parts.append(piece)
             size += len(piece)

@@ -7,9 +7,14 @@ after RFC 8290: a channel that had nothing waiting goes before those that always
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 _QUANTUM_BYTES = 16_384
+
+
+def _nothing() -> None:
+    return None
 
 
 class Sender(Protocol):
@@ -21,10 +26,14 @@ class Sender(Protocol):
 
 
 class FairLink:
-    """Schedule the senders of one link; `is_full` follows the link's flow control."""
+    """Schedule the senders of one link; `is_full` follows the link's flow control.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    `flush` is called when all have had their turn, and writes out what they gave.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, flush: Callable[[], None] = _nothing) -> None:
         self._loop = loop
+        self._flush = flush
         self._fresh: deque[Sender] = deque()
         self._waiting: deque[Sender] = deque()
         self._queued: set[int] = set()
@@ -70,6 +79,7 @@ class FairLink:
         try:
             while not self.is_full and (self._fresh or self._waiting):
                 self._serve_next()
+            self._flush()
         finally:
             self._is_sending = False
 

@@ -49,7 +49,10 @@ class Link:
 
         `may_take_over` raises LinkFault where another daemon answers on the port. Raises LinkFault.
         """
-        fair = FairLink(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        ssh_internals.skip_empty_packets(self._connection)
+        cork = ssh_internals.Cork(self._connection, loop)
+        fair = FairLink(loop, cork.flush)
         ssh_internals.take_over_flow_control(self._connection, pause=fair.pause, resume=fair.resume)
         # The way is good now, so a reset reaches sshd; whatever these sessions held is free before we ask.
         was_parked = parked.reset() > 0

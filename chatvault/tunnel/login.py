@@ -10,7 +10,7 @@ from chatvault.tunnel import ssh_internals
 from chatvault.tunnel.dial import dial
 from chatvault.tunnel.faults import Fault, LinkFault
 from chatvault.tunnel.keys import key_file
-from chatvault.tunnel.known_hosts import known_hosts_file, pinned
+from chatvault.tunnel.known_hosts import host_pattern, known_hosts_file, pinned
 from chatvault.tunnel.relay import Relay, parse_jump
 
 _KEEPALIVE_SECONDS = 4.0
@@ -49,14 +49,16 @@ class Login:
 
 async def log_in(relay: Relay) -> Login:
     """Log in to the relay within 10 s. Raises LinkFault, OSError, or an error of asyncssh."""
-    if not pinned(relay.ssh_dir, relay.host, relay.port):
-        raise LinkFault(
-            Fault(
-                "permanent",
-                f"no host key of {relay.name} is pinned in {known_hosts_file(relay.ssh_dir)}",
-                f"chatvault tunnel setup USER@{relay.host}",
+    for host, port in [*(parse_jump(hop)[1:] for hop in relay.jump), (relay.host, relay.port)]:
+        if not pinned(relay.ssh_dir, host, port):
+            way = f"chatvault tunnel setup USER@{host}"
+            raise LinkFault(
+                Fault(
+                    "permanent",
+                    f"no host key of {host_pattern(host, port)} is pinned",
+                    way if host == relay.host else f"{way} --pin SHA256:…, its fingerprint",
+                )
             )
-        )
     if not key_file(relay.ssh_dir).exists():
         raise FileNotFoundError(2, "missing", str(key_file(relay.ssh_dir)))
     async with asyncio.timeout(_CONNECT_SECONDS):

@@ -102,6 +102,19 @@ def test_the_address_can_not_be_forged(there: World) -> None:
         assert daemon.wait_for_rows(1)[0]["client_ip"] == "10.78.0.2"
 
 
+def test_a_host_on_the_way_is_passed(there: World) -> None:
+    config = tunnel_config(tunnel={"jump": [f"chatvault-relay@{RELAY_HOST}"]})
+    with there.daemon(config, is_set_up=False, is_started=False) as daemon:
+        public = (daemon.home / "ssh" / "id_ed25519.pub").read_text().strip()
+        there.net.relay.run("rm", "-f", "/etc/ssh/sshd_config.d/10-chatvault.conf")
+        there.relay.allow_simply(public, options="restrict,port-forwarding")
+        there.net.relay.run("sh", "-c", "kill -HUP $(cat /run/sshd.pid)")
+        daemon.start()
+        daemon.wait_for("up")
+        assert there.get("/health").status_code == 200
+        there.net.relay.run("rm", "-f", "/etc/ssh/sshd_config.d/10-test.conf")
+
+
 def test_without_tls_it_stays_down_and_says_why(there: World) -> None:
     config = tunnel_config(tunnel={"allow_plain_http": False})
     with there.daemon(config, is_started=False) as daemon:

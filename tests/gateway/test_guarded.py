@@ -325,6 +325,25 @@ def test_a_client_that_leaves_is_heard_of_without_a_look(way: Way, behind: bytes
     way.run(main())
 
 
+def test_a_connection_that_rests_is_closed_and_one_that_waits_for_its_answer_is_not(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(keep_alive_seconds=0.2) as server:
+            reader, writer = await server.connect()
+            writer.write(request(b"GET", b"/"))
+            async with asyncio.timeout(5):
+                assert (await reader.read(65_536)).startswith(b"HTTP/1.1 200 ")
+                assert await reader.read() == b""
+            await hang_up(writer)
+            _, writer = await server.connect()
+            writer.write(request(b"GET", b"/wait"))
+            await asyncio.sleep(0.5)
+            assert server.app.left == 0
+            await hang_up(writer)
+            await server.is_empty()
+
+    way.run(main())
+
+
 def test_an_offer_of_another_protocol_is_passed_over(way: Way) -> None:
     async def main() -> None:
         async with way.served() as server:

@@ -334,3 +334,17 @@ def test_json_in_place_of_a_stream_is_an_error():
     whole, error, _ = pass_on_until_it_breaks(told[:9], told[9:])
     assert whole == b""
     assert isinstance(error, ProviderOverloaded)
+
+
+@pytest.mark.parametrize("before", [b"", HI, HI * 9], ids=["at once", "after a word", "in a burst"])
+@pytest.mark.parametrize("last", [DONE, b'data: {"error":{"message":"m"}}\n\n'], ids=["the end", "an error"])
+def test_what_follows_the_end_or_an_error_in_the_same_read_goes_nowhere(before: bytes, last: bytes) -> None:
+    pieces = [ROLE + before + STOP + last + HI * 9]
+    if last == DONE:
+        whole, stream, _ = pass_on(*pieces)
+        assert stream.meter.finish_reason == "stop"
+        assert whole == ROLE + before + STOP + DONE
+    else:
+        whole, error, _ = pass_on_until_it_breaks(*pieces)
+        assert isinstance(error, ProviderFailed)
+        assert whole == ROLE + before + STOP

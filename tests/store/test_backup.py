@@ -133,6 +133,17 @@ def test_a_backup_made_under_load_is_a_prefix(path: Path) -> None:
     assert len(rows_of(copies[2], "SELECT 1 FROM audit")) > 21
 
 
+def test_what_was_left_half_done_is_swept_away(path: Path) -> None:
+    copy = _make(path)
+    left = [copy.with_name(f".copy.db.1234{end}") for end in (".part", ".part-journal")]
+    left.append(path.with_name(".chatvault.db.0000.part"))
+    for each in left:
+        each.write_bytes(b"x")
+    backup.sweep(copy.parent, path.parent, path.parent / "nowhere")
+    assert not any(each.exists() for each in left)
+    assert copy.exists() and path.exists()
+
+
 def test_backups_are_listed_and_thinned_out_oldest_first(tmp_path: Path) -> None:
     for day in range(1, 6):
         backup.default_path(tmp_path, NOON + day * 86_400_000).write_bytes(b"x")

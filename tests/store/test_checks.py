@@ -46,5 +46,5 @@ def test_what_was_not_read_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(checks, "_MOST_CHECKED_BYTES", 10)
     database, chain = checks.check_all(path)
     assert "too large" in database.detail
-    assert "the last of 90 entries" in chain.detail
+    assert "the newest of 90 entries" in chain.detail
     assert chain.status == "pass"

@@ -84,6 +84,18 @@ def test_an_export_is_checked_by_the_readmes_script(path: Path, format: Format) 
 
 
 @pytest.mark.parametrize("format", ["ndjson", "csv"])
+def test_text_from_outside_moves_no_cursor_and_is_checked_all_the_same(path: Path, format: Format) -> None:
+    store = Store.open(path, now_ms=lambda: NOON + 3 * _HOUR)
+    store.run(lambda tx: tx.append("user.added", {"user": "\x1b[2J\x7f\x9b\u202eé😀\u2028=1"}))
+    store.close()
+    done = _export(path, f"chain.{format}", format=format)
+    text = done.path.read_text()
+    assert text.isascii() and text.replace("\n", "").isprintable()
+    checked = _check(done, path)
+    assert "34 entries" in checked.stdout, checked.stderr
+
+
+@pytest.mark.parametrize("format", ["ndjson", "csv"])
 @pytest.mark.parametrize("change", ["429", "refused", "tok_phone1"])
 def test_a_changed_export_is_found_by_it(path: Path, format: Format, change: str) -> None:
     done = _export(path, f"chain.{format}", format=format)

@@ -1,5 +1,6 @@
 """Tests of the check of the audit chain: what was changed, and where."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatvault.core.chain import entry_hash
+from chatvault.core.ledger import Attempt, CostBasis
 from chatvault.store.bulk_insert import BulkInsert
 from chatvault.store.reader import Reader
 from chatvault.store.rows import LEDGER_COLUMNS, ledger_values
@@ -16,7 +18,7 @@ from chatvault.store.transaction import Transaction
 from chatvault.store.verdict import Problem, Verdict
 from chatvault.store.verify import verify
 from tests.support.databases import filled, opened, rows_of, tamper
-from tests.support.ledger import NOON, a_hold, a_refusal, a_row
+from tests.support.ledger import CARD_BODY, CARD_ID, NOON, a_hold, a_refusal, a_row
 
 _COUNT = 12
 
@@ -192,3 +194,33 @@ def test_problems_beyond_a_thousand_are_not_remembered(tmp_path: Path) -> None:
     verdict = _verify(path)
     assert len(verdict.problems) == 1000
     assert (verdict.entries, verdict.first_bad) == (1100, 1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_name": 'a\x01\x1f"\\/\u2028é😀\x7f'},
+        {"client": "", "error_code": "null", "stream": False},
+        {"cost_picousd": None, "cost_basis": CostBasis.UNPRICED, "rate_card_id": None},
+        {"input_tokens": 2**63 - 1, "output_tokens": 0, "reasoning_tokens": None},
+    ],
+)
+@pytest.mark.parametrize("attempts", [0, 2])
+def test_any_row_is_compared_with_its_entry_and_nothing_is_wrong(
+    tmp_path: Path, changes: dict[str, object], attempts: int
+) -> None:
+    path = tmp_path / "chatvault.db"
+    row = a_row(a_hold(), **changes)
+    tried = [Attempt("anthropic/m", "overloaded", 529), Attempt("deepseek/m", None)][:attempts]
+
+    async def settle() -> None:
+        store.remember_rate_card(CARD_ID, CARD_BODY, provider="anthropic", model="m", source="builtin")
+        await store.hold(a_hold())
+        store.settle(row, attempts=tried, durable=False)
+        await store.flush()
+
+    with opened(path) as store:
+        asyncio.run(settle())
+    assert _verify(path, full=True).problems == ()
+    tamper(path, "UPDATE ledger SET http_status = 418")
+    assert _verify(path, full=True).problems == (Problem("row", 1, _id(0)),)

@@ -32,6 +32,10 @@ class _Server(asyncssh.SSHServer):
     def server_requested(self, listen_host: str, listen_port: int) -> bool:
         return self._host.allows_forwarding
 
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        self._host.passed_on.append((dest_host, dest_port))
+        return True
+
 
 @dataclass
 class SshHost:
@@ -41,6 +45,7 @@ class SshHost:
     relay: Relay
     allows_forwarding: bool = True
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
+    passed_on: list[tuple[str, int]] = field(default_factory=list)
 
     def drop_all(self) -> None:
         """End every session at once, as a killed sshd does."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -54,16 +54,23 @@ def why_not() -> str | None:
 
 
 class Box:
-    """The machine. `state` is a folder for its files."""
+    """The machine. `state` is a folder for its files; `is_bare` leaves ChatVault out of it.
 
-    def __init__(self, state: Path) -> None:
+    `binds` are more folders to see inside, each `SOURCE:TARGET`.
+    """
+
+    def __init__(self, state: Path, *, is_bare: bool = False, binds: Sequence[str] = ()) -> None:
         self._state = state
+        self._is_bare = is_bare
+        self._binds = binds
 
     def start(self) -> Self:
         """Boot it, and install ChatVault."""
         packages = sysconfig.get_paths()["purelib"]
-        self._script("start", f"{packages}:/opt/chatvault/packages", f"{_ROOT}:/opt/chatvault/source")
-        self.sh(_INSTALL)
+        ours = (f"{packages}:/opt/chatvault/packages", f"{_ROOT}:/opt/chatvault/source")
+        self._script("start", *self._binds, *(() if self._is_bare else ours))
+        if not self._is_bare:
+            self.sh(_INSTALL)
         return self
 
     def stop(self) -> None:
@@ -150,14 +157,16 @@ class Box:
 
     def ask(self, secret: str, model: str = "echo/echo", *, seconds: float = 30) -> tuple[int, str]:
         """Send one chat request from inside; return its status and body."""
+        messages = [{"role": "user", "content": "one two"}]
+        body = {"model": model, "max_tokens": 8, "messages": messages}
         done = self.run(
             *("curl", "-s", "-m", str(seconds), "-w", "\n%{http_code}"),
             *("-H", f"Authorization: Bearer {secret}", "-H", "Content-Type: application/json"),
-            *("-d", json.dumps({"model": model, "messages": [{"role": "user", "content": "one two"}]})),
+            *("-d", json.dumps(body)),
             "http://127.0.0.1:4000/v1/chat/completions",
         )
-        body, _, status = done.stdout.rpartition("\n")
-        return int(status or 0), body
+        answer, _, status = done.stdout.rpartition("\n")
+        return int(status or 0), answer
 
     def query(self, sql: str) -> list[Any]:
         """Read from the database."""

@@ -53,7 +53,7 @@ def uninstall(
     if not user:
         _need_root(dry_run)
     files = _files(context, Path("chatvault"), is_user=user)
-    units = ["chatvault.service"] if user else list(unit_files.STARTED_UNITS)
+    units = ["chatvault.service"] if user else [*unit_files.STARTED_UNITS, "chatvault-backup.timer"]
     there = [name for name in units if any(file.path.name == name and file.path.exists() for file in files)]
     done = unit_install.uninstall(
         files,

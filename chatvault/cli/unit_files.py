@@ -17,7 +17,9 @@ SYSTEM_UNITS = (
     "chatvault-verify.service",
     "chatvault-verify.timer",
 )
-STARTED_UNITS = ("chatvault.socket", "chatvault.service", "chatvault-backup.timer", "chatvault-verify.timer")
+STARTED_UNITS = ("chatvault.socket", "chatvault.service", "chatvault-verify.timer")
+"""What is enabled for good: a daemon that runs makes backups by itself, so their timer is not among them."""
+
 # What a service with ProtectHome= and PrivateTmp= can't see, and what another user may not even enter.
 _OUT_OF_REACH = ("/home", "/root", "/tmp", "/var/tmp", "/run/user")
 _GOOD_PLACE = "/opt/chatvault/venv"

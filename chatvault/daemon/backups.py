@@ -65,29 +65,37 @@ class Backups:
         pause = _LOOK_SECONDS
         while True:
             await asyncio.sleep(pause)
-            pause = _LOOK_SECONDS
-            try:
-                await self._keep_once(settings)
-            except StoreError as error:
-                self._health.report(CONDITION, error.message, now_ms=self._now_ms())
-                _log.error("the backup failed: %s", error.message)
-                pause = _RETRY_SECONDS
-            else:
-                self._health.report(CONDITION, None, now_ms=self._now_ms())
+            pause = _LOOK_SECONDS if await self.look(settings) else _RETRY_SECONDS
 
-    async def _keep_once(self, settings: BackupSettings) -> None:
+    async def look(self, settings: BackupSettings) -> bool:
+        """Make a backup if one is due; return whether all is well, and report it as the condition it is."""
+        try:
+            await self.keep_once(settings)
+        except StoreError as error:
+            self._health.report(CONDITION, error.message, now_ms=self._now_ms())
+            _log.error("the backup failed: %s", error.message)
+            return False
+        self._health.report(CONDITION, None, now_ms=self._now_ms())
+        return True
+
+    async def keep_once(self, settings: BackupSettings) -> None:
+        """Make a backup if one is due, and remove the oldest ones. Raises StoreError, StorageFull."""
         now_ms = self._now_ms()
         known = backup.listed(self._folder)
         every_ms = int(settings.every.total_seconds() * 1000)
-        if known and 0 <= now_ms - known[-1].made_ms < every_ms:
-            return
+        if not any(0 <= now_ms - each.made_ms < every_ms for each in known):
+            await self._make_one()
+        # Whoever made them: the daemon, a timer, or somebody by hand.
+        thinned = backup.thin_out(self._folder, keep=settings.keep, now_ms=now_ms)
+        removed: list[Json] = [each.name for each in thinned]
+        if removed:
+            await self._store.record("backup.removed", {"files": removed})
+
+    async def _make_one(self) -> None:
         if not backup.has_room(self._database, self._database.parent):
             raise StorageFull("there is too little room on the disk for a backup")
         made = await self.create()
         _log.info("backup made: %s", made["path"])
-        removed: list[Json] = [each.name for each in backup.thin_out(self._folder, keep=settings.keep)]
-        if removed:
-            await self._store.record("backup.removed", {"files": removed})
 
     async def _run(self, target: Path) -> dict[str, Json]:
         # -P: nothing is imported from wherever the daemon was started.

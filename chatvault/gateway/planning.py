@@ -131,13 +131,25 @@ def hold_of(call: Call, request: ChatRequest, routes: Sequence[PricedRoute]) -> 
 
 def _longest_cache(request: ChatRequest) -> CacheTtl | None:
     """Return the longest prompt cache that the request asks to be written, None where it asks for none."""
-    marks: set[CacheTtl | None] = {tool.cache for tool in request.tools}
+    longest: CacheTtl | None = None
+    for tool in request.tools:
+        longest = _longer(longest, tool.cache)
     for message in request.messages:
-        marks.add(message.cache)
-        if message.content is not None and not isinstance(message.content, str):
-            marks.update(part.cache for part in message.content)
-    return "1h" if "1h" in marks else "5m" if "5m" in marks else None
+        if message.cache is not None:
+            longest = _longer(longest, message.cache)
+        # Most messages are one text, and a conversation has hundreds: none of them is walked through here.
+        if not isinstance(message.content, str):
+            for part in message.content or ():
+                longest = _longer(longest, part.cache)
+    return longest
+
+
+def _longer(one: CacheTtl | None, other: CacheTtl | None) -> CacheTtl | None:
+    return one if other is None or one == "1h" else other
 
 
 def _has_remote_image(request: ChatRequest) -> bool:
-    return any(image.is_remote for message in request.messages for image in message.images)
+    for message in request.messages:
+        if not isinstance(message.content, str) and any(image.is_remote for image in message.images):
+            return True
+    return False

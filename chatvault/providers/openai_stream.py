@@ -239,7 +239,7 @@ def _count_plain(events: bytes) -> int:
         number = count(b"\n\n")
         if count(b'"finish_reason"') != nulls or count(b"[DONE]") or count(b"\n:"):
             return 0
-        if count(b'"choices"') != number or count(b'"choices":[]') or count(b'"choices": []'):
+        if count(b'"choices":[{') != number:
             return 0
     usages = count(b'"usage"')
     if count(b'"error"') or (usages and usages != count(b'"usage":null')):

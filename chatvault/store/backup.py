@@ -125,9 +125,11 @@ def listed(folder: Path) -> list[Kept]:
     return found
 
 
-def thin_out(folder: Path, *, keep: int) -> Sequence[Path]:
+def thin_out(folder: Path, *, keep: int, now_ms: int) -> Sequence[Path]:
     """Remove all backups in `folder` but the newest `keep`; return what went. Raises StoreError."""
-    surplus = [each.path for each in listed(folder)[:-keep]]
+    # One from the future was made before the clock was set back: it is older than what was made since.
+    by_age = sorted(listed(folder), key=lambda each: (each.made_ms <= now_ms, each.made_ms))
+    surplus = [each.path for each in by_age[:-keep]]
     for path in surplus:
         try:
             path.unlink()

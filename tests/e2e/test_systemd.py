@@ -199,11 +199,11 @@ def test_a_full_disk_is_said_and_passes(box: Box) -> None:
     secret = box.settle_in(SLOW % 5)
     box.sh(
         "systemctl stop chatvault.socket chatvault; cp -a /var/lib/chatvault /tmp/kept;"
-        "mount -t tmpfs -o size=1500k,mode=700,uid=$(id -u chatvault),gid=$(id -g chatvault) tmpfs"
+        "mount -t tmpfs -o size=40m,mode=700,uid=$(id -u chatvault),gid=$(id -g chatvault) tmpfs"
         " /var/lib/chatvault; cp -a /tmp/kept/. /var/lib/chatvault/; systemctl start chatvault"
     )
     with box.background(*box.support("slow_upstream", "9000", "2", "0")):
-        box.run("bash", "-c", "head -c 10M /dev/zero >/var/lib/chatvault/filler")
+        box.run("bash", "-c", "head -c 80M /dev/zero >/var/lib/chatvault/filler")
         box.wait("refused", lambda: box.ask(secret, "slow/fixed")[0] == 503, seconds=30)
         box.wait("said", lambda: "needs a look: storage" in box.show("StatusText"))
 

@@ -148,7 +148,7 @@ def test_backups_are_listed_and_thinned_out_oldest_first(tmp_path: Path) -> None
     for day in range(1, 6):
         backup.default_path(tmp_path, NOON + day * 86_400_000).write_bytes(b"x")
     (tmp_path / "my-own.db").write_bytes(b"x")
-    removed = backup.thin_out(tmp_path, keep=2)
+    removed = backup.thin_out(tmp_path, keep=2, now_ms=NOON + 9 * 86_400_000)
     assert [each.name for each in removed] == [f"chatvault-202611{day}T120000Z.db" for day in (19, 20, 21)]
     assert [each.made_ms for each in backup.listed(tmp_path)] == [NOON + n * 86_400_000 for n in (4, 5)]
     assert (tmp_path / "my-own.db").exists()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from chatvault.core.ledger import Attempt, Status
 from chatvault.core.metering import Meter
+from chatvault.core.value import quickly_made
 from chatvault.errors import ProviderError, RequestError, StoreError
 from chatvault.gateway.admission import Admission
 from chatvault.gateway.answers import Headers, Send, as_request_error, error_body, send_error, send_json
@@ -39,6 +40,7 @@ _ENDINGS = {
 }
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Begun:
     """An answer that has begun: a whole one, or a stream with its first events."""

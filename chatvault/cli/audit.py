@@ -24,12 +24,15 @@ def verify(
         Path | None,
         typer.Option(metavar="FILE", help="Also compare with the checkpoints in a log; - reads stdin."),
     ] = None,
+    archives: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also check the archives of pruned entries.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check the chain and its signed checkpoints: nothing changed, removed or put in. Exit code 1 if so."""
     from chatvault.cli import audit_view
 
-    found = audit_view.verified(Context.of(ctx), is_full=full, against=against)
+    found = audit_view.verified(Context.of(ctx), is_full=full, against=against, archives=archives)
     if as_json:
         output.show_json(found)
     else:

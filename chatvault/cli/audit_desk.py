@@ -88,7 +88,7 @@ def _prune_here(context: Context, before_ms: int) -> JsonObject:
             signer=Signer(places.keys_dir),
             keys=TrustedKeys.read(places.keys_dir),
         )
-        store.run(lambda tx: prune.record(tx, plan))
+        store.run(lambda tx: prune.record(tx, plan, store.checkpoint))
         while store.run(prune.take_out):
             continue
         store.run(store.checkpoint)

@@ -32,14 +32,19 @@ _MEANINGS = {
     "rewritten": "a signed checkpoint says that another entry stood here",
     "cut_off": "a signed checkpoint speaks of this entry, and the chain ends before it",
     "unsealed": "from here on there is no checkpoint",
-    "pruned": "what lies before was cut off, or what is left of it was changed",
+    "pruned": "what lies before was cut off unsigned, or what is left of it was changed",
+    "pruned_unsigned": "says that the beginning was pruned, and no signature covers it",
+    "archive": "the archive of the entries up to here is missing, or was changed",
 }
 
 
-def verified(context: Context, *, is_full: bool, against: Path | None = None) -> JsonObject:
+def verified(
+    context: Context, *, is_full: bool, against: Path | None = None, archives: Path | None = None
+) -> JsonObject:
     """Verify the chain and return the verdict as JSON has it.
 
-    `against` is a log with checkpoints in it; `-` is stdin. Raises UsageError where it holds none.
+    `against` is a log with checkpoints in it; `-` is stdin. `archives` is the folder with what was
+    pruned. Raises UsageError where it holds none.
     """
     from chatvault.store.signing import TrustedKeys
     from chatvault.store.verify import verify
@@ -47,7 +52,7 @@ def verified(context: Context, *, is_full: bool, against: Path | None = None) ->
     kept = None if against is None else _kept(against)
     keys = TrustedKeys.read(context.places.keys_dir)
     with context.reader() as reader:
-        verdict = verify(reader, full=is_full, keys=keys, against=kept)
+        verdict = verify(reader, full=is_full, keys=keys, against=kept, archives=archives)
     problems: list[Json] = [
         {"kind": each.kind, "seq": each.seq, "request_id": each.request_id} for each in verdict.problems
     ]

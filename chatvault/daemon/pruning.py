@@ -38,7 +38,7 @@ class Pruning:
                 signer=Signer(keys_dir),
                 keys=TrustedKeys.read(keys_dir),
             )
-            await self._store.submit(lambda tx: prune.record(tx, plan))
+            await self._store.submit(lambda tx: prune.record(tx, plan, self._store.checkpoint))
             while await self._store.submit(prune.take_out, durable=False):
                 # Requests go first.
                 await asyncio.sleep(0.01)

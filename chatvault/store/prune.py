@@ -5,9 +5,11 @@ says what was taken out, and only then it is. Ledger rows stay: reports and budg
 """
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from chatvault.core.checkpoint import Checkpoint
 from chatvault.errors import UsageError
 from chatvault.store import export, pruned_rows
 from chatvault.store.checkpoints import all_checkpoints
@@ -58,8 +60,12 @@ def prepare(database: Path, folder: Path, *, before_ms: int, signer: Signer, key
     return Plan(archive, digest, count, rows)
 
 
-def record(tx: Transaction, plan: Plan) -> int:
-    """Write down where the chain begins from now on; returns the number of the entry that says so."""
+def record(tx: Transaction, plan: Plan, seal: Callable[[Transaction], Checkpoint | None]) -> int:
+    """Write down where the chain begins from now on; returns the number of the entry that says so.
+
+    `seal` signs that entry in the same transaction: an unsigned one could be anybody's. Raises StoreError
+    where it can't.
+    """
     seq = plan.archive.stretch.last
     pruned = pruned_rows.Pruned(
         seq,
@@ -73,6 +79,7 @@ def record(tx: Transaction, plan: Plan) -> int:
     )
     entry = tx.append(pruned_rows.KIND, pruned.body())
     tx.execute(_INSERT, tuple(pruned))
+    seal(tx)
     return entry
 
 

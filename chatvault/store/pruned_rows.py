@@ -19,6 +19,9 @@ KIND = "audit.pruned"
 
 _COLUMNS = ",".join(f"ledger.{name}" for name in LEDGER_COLUMNS)
 
+_ALL = """SELECT seq, ts_ms, hash, entry, archive, archive_sha256, row_count, rows_sha256
+    FROM pruned ORDER BY seq"""
+
 
 class Pruned(NamedTuple):
     """One pruning: entries up to `seq`, whose hash was `hash`, lie in `archive`; entry `entry` says so."""
@@ -55,11 +58,13 @@ class _Body(msgspec.Struct):
 
 def last_pruned(reader: Reader) -> Pruned | None:
     """Return the last pruning."""
-    found = reader.select(
-        "SELECT seq, ts_ms, hash, entry, archive, archive_sha256, row_count, rows_sha256"
-        " FROM pruned ORDER BY seq DESC LIMIT 1"
-    ).fetchone()
-    return Pruned(*found) if found else None
+    found = all_pruned(reader)
+    return found[-1] if found else None
+
+
+def all_pruned(reader: Reader) -> list[Pruned]:
+    """Return all prunings, the first one first."""
+    return [Pruned(*row) for row in reader.select(_ALL)]
 
 
 def check_base(reader: Reader, findings: Findings) -> None:

@@ -32,7 +32,9 @@ class Problem:
     `unknown_signer` (a checkpoint signed by a key that isn't ours), `rewritten` (a signed checkpoint says
     that another entry stood here), `cut_off` (a checkpoint kept elsewhere speaks of entries that are gone),
     `unsealed` (thousands of entries from this one on without a checkpoint), `pruned` (the beginning was cut
-    off without saying so, or the rows left of it were changed),
+    off without a signature that vouches for the cut, or the rows left of it were changed), `pruned_unsigned`
+    (no signature covers the entry that tells of a pruning), `archive` (an archive of pruned entries is
+    missing, or not the one that was written),
     `sums` (the daily sums aren't those of the ledger), `trigger` (a guard against changes is gone),
     `database` (unreadable from here on).
     """

@@ -10,11 +10,13 @@ import sqlite3
 import struct
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 import msgspec
 
 from chatvault.core.chain import DOMAIN
 from chatvault.core.checkpoint import Checkpoint
+from chatvault.store.archives import check_archives
 from chatvault.store.checkpoints import KIND
 from chatvault.store.entries import REFUSED, SETTLED, Head
 from chatvault.store.migrations import MIGRATIONS
@@ -47,12 +49,14 @@ def verify(
     full: bool,
     keys: TrustedKeys | None = None,
     against: Iterable[Checkpoint] | None = None,
+    archives: Path | None = None,
 ) -> Verdict:
     """Check the chain: hashes, numbers without a gap, the ids beside the bodies, the triggers that guard it,
     and its checkpoints, with `keys` their signatures too.
 
     `full` also compares each ledger row with its entry, both ways, the rate cards with their ids, and the
-    daily sums with the ledger. `against` are checkpoints that were kept elsewhere.
+    daily sums with the ledger. `against` are checkpoints that were kept elsewhere, `archives` is the folder
+    with what was pruned.
     """
     findings = Findings()
     check: _Check | None = None
@@ -70,8 +74,9 @@ def verify(
             checkpoints.finish(check.seq)
             if rows is not None:
                 rows.finish()
+            archived = None if archives is None else check_archives(reader, archives, findings)
             if against is not None:
-                comparison = compare(reader, against, keys or TrustedKeys(), findings)
+                comparison = compare(reader, against, keys or TrustedKeys(), findings, archived=archived)
     except sqlite3.DatabaseError:
         findings.add("database", seq=check.seq + 1 if check is not None else 1)
     entries_read, head = (check.entries, check.head) if check is not None else (0, b"")

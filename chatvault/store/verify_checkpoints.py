@@ -1,6 +1,6 @@
 """The check of the chain against its checkpoints: those kept in the database, and those a log kept."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from chatvault.core.checkpoint import Checkpoint
 from chatvault.store.checkpoints import all_checkpoints
 from chatvault.store.entries import Head
+from chatvault.store.pruned_rows import last_pruned
 from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
 from chatvault.store.verdict import Comparison, Findings
@@ -51,6 +52,7 @@ class CheckpointCheck:
         """Check signatures, hashes, and that table and chain hold the same checkpoints."""
         wrong = self._findings.add
         last = 0
+        believed: dict[int, bytes] = {}
         for seq, digest, checkpoint in all_checkpoints(self._reader):
             last = max(last, seq)
             if checkpoint is None or (checkpoint.seq, checkpoint.statement.hash) != (seq, digest):
@@ -59,6 +61,8 @@ class CheckpointCheck:
             if self._keys is not None and not self._keys.believes(checkpoint):
                 is_known = checkpoint.statement.signer in self._keys.by_fingerprint
                 wrong("signature" if is_known else "unknown_signer", seq=seq)
+            else:
+                believed[seq] = digest
             if seq >= self._base.seq and _hash_at(self._reader, seq, self._base) != digest:
                 wrong("rewritten", seq=seq)
             kept = self._in_chain.pop(seq, None)
@@ -66,14 +70,33 @@ class CheckpointCheck:
                 wrong("checkpoint", seq=seq)
         for seq in self._in_chain:
             wrong("checkpoint", seq=seq)
+        self._check_base(believed)
         if self._keys is not None and self._keys.by_fingerprint and head_seq - last > _MOST_UNSEALED:
             wrong("unsealed", seq=last + 1)
 
+    def _check_base(self, believed: Mapping[int, bytes]) -> None:
+        """See that signatures vouch for the hash the rest begins with, and for the entry that says so."""
+        pruned = last_pruned(self._reader)
+        if pruned is None:
+            return
+        if believed.get(pruned.seq) != pruned.hash:
+            self._findings.add("pruned", seq=pruned.seq)
+        if max(believed, default=0) < pruned.entry:
+            self._findings.add("pruned_unsigned", seq=pruned.entry)
+
 
 def compare(
-    reader: Reader, checkpoints: Iterable[Checkpoint], keys: TrustedKeys, findings: Findings
+    reader: Reader,
+    checkpoints: Iterable[Checkpoint],
+    keys: TrustedKeys,
+    findings: Findings,
+    *,
+    archived: Mapping[int, bytes] | None = None,
 ) -> Comparison:
     """Compare the chain with checkpoints that were kept elsewhere.
+
+    One of an entry that was pruned fits where the table of checkpoints still holds that very line, or where
+    the archives have that hash: `archived`, by number.
 
     Adds `rewritten` (another entry stands there), `cut_off` (the chain ends before it), `signature` and
     `unknown_signer` to `findings`. A checkpoint that doesn't fit is excused by a restored backup only where
@@ -82,6 +105,9 @@ def compare(
     """
     base = reader.base()
     head = reader.head()
+    pruned_lines = {
+        seq: each.line() for seq, _, each in all_checkpoints(reader) if each is not None and seq < base.seq
+    }
     restores = _signed_restores(reader, keys)
     read = matched = 0
     lost: list[int] = []
@@ -93,11 +119,12 @@ def compare(
             is_known = checkpoint.statement.signer in keys.by_fingerprint
             findings.add("signature" if is_known else "unknown_signer", seq=seq)
             continue
-        if seq < base.seq and head.seq >= seq:
-            # Pruned: what lies before the base is in an archive, and the base is bound to it by its hash.
-            matched += 1
-            continue
-        if _hash_at(reader, seq, base) == checkpoint.statement.hash:
+        if seq < base.seq:
+            in_archive = None if archived is None else archived.get(seq)
+            fits = pruned_lines.get(seq) == checkpoint.line() or in_archive == checkpoint.statement.hash
+        else:
+            fits = _hash_at(reader, seq, base) == checkpoint.statement.hash
+        if fits:
             matched += 1
             continue
         excuse = next(

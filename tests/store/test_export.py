@@ -4,16 +4,21 @@ import asyncio
 import csv
 import io
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from chatvault.core.chain import GENESIS, entry_hash
+from chatvault.core.chain import GENESIS, canonical, entry_hash
+from chatvault.core.checkpoint import Checkpoint, read_lines
 from chatvault.errors import StoreError, UsageError
-from chatvault.store import export, prune
+from chatvault.store import export, prune, pruned_rows
+from chatvault.store.entries import Head
 from chatvault.store.export import Export, Format, Stretch
+from chatvault.store.migrations import MIGRATIONS
 from chatvault.store.reader import Reader
 from chatvault.store.signing import Signer, TrustedKeys
 from chatvault.store.verdict import Verdict
@@ -58,9 +63,10 @@ def _export(path: Path, name: str, *, format: Format = "ndjson", **span: int) ->
         return export.write(reader, path.parent / name, stretch, signer=Signer(_keys(path)), format=format)
 
 
-def _verify(path: Path) -> Verdict:
+def _verify(path: Path, *, against: list[Checkpoint] | None = None, archives: Path | None = None) -> Verdict:
+    keys = TrustedKeys.read(_keys(path))
     with Reader.open(path) as reader:
-        return verify(reader, full=True, keys=TrustedKeys.read(_keys(path)))
+        return verify(reader, full=True, keys=keys, against=against, archives=archives)
 
 
 def _check(done: Export, path: Path) -> subprocess.CompletedProcess[str]:
@@ -153,7 +159,7 @@ def _prune(path: Path, before_ms: int) -> Export:
         path, path.parent / "archive", before_ms=before_ms, signer=Signer(keys), keys=TrustedKeys.read(keys)
     )
     store = Store.open(path, now_ms=lambda: NOON + 4 * _HOUR, signer=Signer(keys))
-    store.run(lambda tx: prune.record(tx, plan))
+    store.run(lambda tx: prune.record(tx, plan, store.checkpoint))
     while store.run(prune.take_out):
         continue
     store.run(store.checkpoint)
@@ -189,7 +195,7 @@ class TestPruning:
             path, path.parent / "a", before_ms=NOON + _HOUR, signer=Signer(keys), keys=TrustedKeys.read(keys)
         )
         store = Store.open(path, now_ms=lambda: NOON, signer=Signer(keys))
-        store.run(lambda tx: prune.record(tx, plan))
+        store.run(lambda tx: prune.record(tx, plan, store.checkpoint))
         store.close()
         assert _verify(path).ok
         store = Store.open(path, now_ms=lambda: NOON)
@@ -222,3 +228,64 @@ class TestPruning:
             "DELETE FROM audit WHERE seq <= 10",
         )
         assert not _verify(path).ok
+
+    def test_a_forged_pruning_does_not_make_a_chain_whole(self, path: Path) -> None:
+        kept = _kept(path)
+        _forge_pruning(path, base=Head(33, bytes(32)))
+        assert {"pruned", "pruned_unsigned"} <= _kinds(_verify(path))
+        # One cut at a true checkpoint, with its true hash, still tells of itself in an entry nobody signed.
+        _forge_pruning(path, base=Head(kept[-1].seq, kept[-1].statement.hash))
+        assert "pruned_unsigned" in _kinds(_verify(path))
+
+    def test_a_line_from_before_the_cut_fits_only_what_is_kept_of_it(self, path: Path) -> None:
+        kept = _kept(path)
+        archive = _prune(path, NOON + 2 * _HOUR)
+        assert archive.stretch == (1, 21)
+        found = _verify(path, against=kept)
+        assert found.ok and found.comparison and found.comparison.matched == 3
+        tamper(path, "DELETE FROM checkpoint WHERE seq = 10")
+        assert [(each.kind, each.seq) for each in _verify(path, against=kept).problems] == [("rewritten", 10)]
+
+    def test_archives_are_checked_and_speak_for_their_entries(self, path: Path) -> None:
+        first, second = _prune(path, NOON + _HOUR), _prune(path, NOON + 2 * _HOUR)
+        folder = first.path.parent
+        assert _verify(path, archives=folder).ok
+        second.path.write_bytes(second.path.read_bytes().replace(b"429", b"200", 1))
+        first.path.unlink()
+        found = _verify(path, archives=folder)
+        assert [(each.kind, each.seq) for each in found.problems] == [("archive", 10), ("archive", 21)]
+
+
+def _kept(path: Path) -> list[Checkpoint]:
+    return list(read_lines(line for (line,) in rows_of(path, "SELECT note FROM checkpoint ORDER BY seq")))
+
+
+def _kinds(verdict: Verdict) -> set[str]:
+    return {each.kind for each in verdict.problems}
+
+
+def _forge_pruning(path: Path, *, base: Head) -> None:
+    """Throw the chain away, and half the ledger, and say in one entry that it was pruned."""
+    cooked = "DELETE FROM usage_day", "DELETE FROM ledger WHERE id > (SELECT min(id) FROM ledger)"
+    tamper(path, "DELETE FROM audit", "DELETE FROM pruned", *cooked, _DAYS_ANEW)
+    with Reader.open(path) as reader:
+        reader.select("CREATE TEMP TABLE settled (request_id)")
+        count, digest = pruned_rows.count_and_digest(reader.connection, "temp.settled")
+    told = pruned_rows.Pruned(base.seq, NOON, base.hash, base.seq + 1, "a.ndjson", bytes(32), count, digest)
+    body = canonical(told.body())
+    entry = entry_hash(base.hash, seq=base.seq + 1, ts_ms=NOON, kind=pruned_rows.KIND, body=body)
+    with closing(sqlite3.connect(path, isolation_level=None)) as shell:
+        shell.execute("DROP TRIGGER audit_no_gap")
+        row = (base.seq + 1, NOON, pruned_rows.KIND, body.decode(), entry)
+        shell.execute("INSERT INTO audit(seq, ts_ms, kind, body, hash) VALUES (?,?,?,?,?)", row)
+        shell.execute("INSERT INTO pruned VALUES (?,?,?,?,?,?,?,?)", told)
+        for migration in MIGRATIONS:
+            for statement in migration.statements:
+                if "TRIGGER audit_no_gap" in statement:
+                    shell.execute(statement)
+
+
+_DAYS_ANEW = """INSERT INTO usage_day SELECT started_at / 86400000, token_id, user_id, model_name,
+    coalesce(provider, ''), client, status, count(*), sum(coalesce(input_tokens, 0)),
+    sum(coalesce(cached_tokens, 0)), sum(coalesce(output_tokens, 0)), coalesce(sum(cost_picousd), 0),
+    count(*) - count(cost_picousd) FROM ledger GROUP BY 1, 2, 3, 4, 5, 6, 7"""

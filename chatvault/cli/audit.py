@@ -65,11 +65,17 @@ def tail(
 
 
 @app.command()
-def checkpoint(ctx: typer.Context, as_json: AsJson = False) -> None:
+def checkpoint(
+    ctx: typer.Context,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Even a chain that was found changed; the daemon must be down.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Sign the chain's end now, and print the line to keep elsewhere."""
     from chatvault.cli import audit_desk
 
-    made = audit_desk.checkpoint(Context.of(ctx))
+    made = audit_desk.checkpoint(Context.of(ctx), accepts_doubt=accept)
     if as_json:
         output.show_json(made)
     else:

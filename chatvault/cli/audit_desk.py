@@ -113,8 +113,14 @@ def _epoch_ms(context: Context, text: str, tz: str | None) -> int:
         raise UsageError(str(exc), hint="7d, today or 2026-11-01") from exc
 
 
-def checkpoint(context: Context) -> JsonObject:
-    """Sign the chain's head, and return the checkpoint as JSON."""
+def checkpoint(context: Context, *, accepts_doubt: bool = False) -> JsonObject:
+    """Sign the chain's head, and return the checkpoint as JSON.
+
+    `accepts_doubt` has a chain signed that a daemon would not sign: with the daemon down.
+    """
+    if accepts_doubt:
+        with context.store(accepts_doubt=True) as store:
+            return checkpoint_json(store.run(store.checkpoint))
     try:
         return context.control().post("/v1/audit/checkpoint")
     except DaemonNotRunning:

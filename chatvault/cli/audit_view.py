@@ -31,9 +31,11 @@ _MEANINGS = {
     "unknown_signer": "its checkpoint was signed by a key that isn't in keys/allowed_signers",
     "rewritten": "a signed checkpoint says that another entry stood here",
     "cut_off": "a signed checkpoint speaks of this entry, and the chain ends before it",
+    "lost": "a signed checkpoint speaks of this entry; a restore replaced a database it couldn't read",
     "unsealed": "from here on there is no checkpoint",
     "pruned": "what lies before was cut off unsigned, or what is left of it was changed",
-    "pruned_unsigned": "says that the beginning was pruned, and no signature covers it",
+    "unsigned": "tells of a pruning or a restore, and no signature covers it",
+    "foreign": "here another program changed the chain while the daemon ran",
     "archive": "the archive of the entries up to here is missing, or was changed",
 }
 

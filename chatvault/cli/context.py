@@ -103,8 +103,10 @@ class Context:
             reader.close()
 
     @contextmanager
-    def store(self) -> Iterator["Store"]:
-        """Open the database for writing, under the writer's lock. Raises AlreadyRunning, StoreError."""
+    def store(self, *, accepts_doubt: bool = False) -> Iterator["Store"]:
+        """Open the database for writing, under the writer's lock; `accepts_doubt` is `Store.open`'s.
+
+        Raises AlreadyRunning, StoreError."""
         from chatvault.config.files import ensure_private_folder
         from chatvault.config.service_user import acting_as_service
         from chatvault.control.lock import WriterLock
@@ -116,7 +118,12 @@ class Context:
             ensure_private_folder(self.places.state_dir)
             with WriterLock.acquire(self.places.lock):
                 signer = Signer(self.places.keys_dir)
-                store = Store.open(self.places.database, now_ms=self.now_ms, signer=signer)
+                store = Store.open(
+                    self.places.database,
+                    now_ms=self.now_ms,
+                    signer=signer,
+                    accepts_doubt=accepts_doubt,
+                )
                 try:
                     yield store
                 finally:

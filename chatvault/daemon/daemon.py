@@ -275,6 +275,9 @@ class Daemon:
     def _status_line(self, server: HttpServer) -> str:
         full = "the disk is full: nothing that costs money is sent on" if self._store.is_full else None
         self._health.report("storage", full, now_ms=now_ms())
+        doubt = self._store.doubt
+        unsigned = None if doubt is None else f"no checkpoint is signed: {doubt}"
+        self._health.report("audit", unsigned, now_ms=now_ms())
         return status_line(_base_url(server), running=len(self._running), conditions=self._health.conditions)
 
 

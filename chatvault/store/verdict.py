@@ -31,10 +31,12 @@ class Problem:
     `checkpoint` (not the one in the chain, or unreadable), `signature` (of a checkpoint: wrong),
     `unknown_signer` (a checkpoint signed by a key that isn't ours), `rewritten` (a signed checkpoint says
     that another entry stood here), `cut_off` (a checkpoint kept elsewhere speaks of entries that are gone),
+    `lost` (so are these, and a signed restore says that it couldn't read what it replaced),
     `unsealed` (thousands of entries from this one on without a checkpoint), `pruned` (the beginning was cut
-    off without a signature that vouches for the cut, or the rows left of it were changed), `pruned_unsigned`
-    (no signature covers the entry that tells of a pruning), `archive` (an archive of pruned entries is
-    missing, or not the one that was written),
+    off without a signature that vouches for the cut, or the rows left of it were changed), `unsigned`
+    (an entry that tells of a pruning or a restore, which no signature covers), `foreign` (another program
+    changed the chain while the daemon ran, and nobody with the key accepted that), `archive` (an
+    archive of pruned entries is missing, or not the one that was written),
     `sums` (the daily sums aren't those of the ledger), `trigger` (a guard against changes is gone),
     `database` (unreadable from here on).
     """

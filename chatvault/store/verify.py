@@ -18,7 +18,7 @@ from chatvault.core.chain import DOMAIN
 from chatvault.core.checkpoint import Checkpoint
 from chatvault.store.archives import check_archives
 from chatvault.store.checkpoints import KIND
-from chatvault.store.entries import REFUSED, SETTLED, Head
+from chatvault.store.entries import REFUSED, SETTLED, SIGNED_AT_BIRTH, Head
 from chatvault.store.migrations import MIGRATIONS
 from chatvault.store.pruned_rows import check_base
 from chatvault.store.reader import Reader
@@ -128,6 +128,8 @@ class _Check:
                     rows.check(seq, request_id, body)
             elif kind == KIND:
                 checkpoints.entry(seq, body)
+            elif kind in SIGNED_AT_BIRTH:
+                checkpoints.signed_at_birth(seq, kind)
 
 
 def _check_triggers(reader: Reader, findings: Findings) -> None:

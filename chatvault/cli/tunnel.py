@@ -63,6 +63,9 @@ def setup(
         typer.Option(metavar="SHA256:…", help="Only pin the relay's host key, if it has this fingerprint."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before the changes are made.")] = False,
+    new_host_key: Annotated[
+        bool, typer.Option("--new-host-key", help="Take another host key than the pinned one.")
+    ] = False,
 ) -> None:
     """Set up the relay over your own SSH: a user for the tunnel that can listen on one port, no more."""
     from chatvault.cli import tunnel_desk
@@ -71,9 +74,9 @@ def setup(
     if print_script:
         output.show_raw(tunnel_desk.script(context))
     elif pin is not None:
-        tunnel_desk.pin(context, destination, pin)
+        tunnel_desk.pin(context, destination, pin, is_replacing=new_host_key)
     else:
-        tunnel_desk.setup(context, destination, is_dry=dry_run, is_agreed=yes)
+        tunnel_desk.setup(context, destination, is_dry=dry_run, is_agreed=yes, is_replacing=new_host_key)
 
 
 @app.command()

@@ -1,7 +1,10 @@
 """What `chatvault tunnel` does: shows the state, sets up the relay, pins its key."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chatvault.cli import output
 from chatvault.cli.context import Context
@@ -9,6 +12,9 @@ from chatvault.cli.foreground import AnySettings, run_daemon
 from chatvault.config.settings import TunnelSettings
 from chatvault.core.json_types import JsonObject
 from chatvault.errors import ChatVaultError, UsageError
+
+if TYPE_CHECKING:
+    from chatvault.tunnel.setup import Place
 
 _BYTES = ("B", "kB", "MB", "GB", "TB")
 
@@ -52,8 +58,11 @@ def script(context: Context) -> str:
     return relay_script.relay_script(user=settings.user, port=settings.remote_port, public_key=public)
 
 
-def setup(context: Context, destination: str, *, is_dry: bool, is_agreed: bool) -> None:
-    """Show what would be changed on the relay; unless `is_dry`, do it, and pin the relay's host key."""
+def setup(context: Context, destination: str, *, is_dry: bool, is_agreed: bool, is_replacing: bool) -> None:
+    """Show what would be changed on the relay; unless `is_dry`, do it, and pin the relay's host key.
+
+    Raises ChatVaultError where another key is pinned for it, unless `is_replacing` or somebody agrees to it.
+    """
     from chatvault.tunnel import keys, known_hosts, relay_script
     from chatvault.tunnel.setup import place_of, run_script
 
@@ -66,6 +75,7 @@ def setup(context: Context, destination: str, *, is_dry: bool, is_agreed: bool) 
     plan = run_script(destination, text, is_dry=True)
     for line in plan.lines:
         output.show(line)
+    _agree_to_keys(ssh_dir, place, plan.host_keys, is_agreed=is_replacing)
     if is_dry:
         output.talk(f"{plan.changes} changes would be made on {place.host}; none was.")
         if is_new:
@@ -82,7 +92,7 @@ def setup(context: Context, destination: str, *, is_dry: bool, is_agreed: bool) 
     _tell_settings(settings, place.host, place.port)
 
 
-def pin(context: Context, destination: str, fingerprint: str) -> None:
+def pin(context: Context, destination: str, fingerprint: str, *, is_replacing: bool) -> None:
     """Pin the host key the relay shows, if it has `fingerprint`. Raises ChatVaultError where it hasn't."""
     import asyncio
 
@@ -97,6 +107,7 @@ def pin(context: Context, destination: str, fingerprint: str) -> None:
             f"{place.host} shows a key with the fingerprint {', '.join(found)}",
             hint="on the relay: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
         )
+    _agree_to_keys(context.places.ssh_dir, place, shown, is_agreed=is_replacing)
     known_hosts.pin(context.places.ssh_dir, place.host, place.port, shown)
     output.talk(f"pinned  {place.host}  {fingerprint}")
     _tell_settings(_tunnel_settings(context), place.host, place.port)
@@ -112,6 +123,28 @@ def _agree(destination: str, changes: int, is_agreed: bool) -> None:
     output.talk(f"Make these {changes} changes on {destination}? [y/N] ")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise ChatVaultError("nothing was changed", hint="--yes makes the changes without asking")
+
+
+def _agree_to_keys(ssh_dir: Path, place: "Place", shown: Sequence[str], *, is_agreed: bool) -> None:
+    from chatvault.tunnel import keys, known_hosts
+
+    old = known_hosts.replaced(ssh_dir, place.host, place.port, shown)
+    if not old:
+        return
+    news = ", ".join(keys.fingerprint(key) for key in shown)
+    change = f"{place.host} shows the host key {news}; pinned is {', '.join(map(keys.fingerprint, old))}"
+    if is_agreed:
+        output.talk(change)
+        return
+    if sys.stdin.isatty():
+        output.talk(f"{change}. Unless you know why, somebody is in between. Take the new key? [y/N] ")
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return
+    raise ChatVaultError(
+        f"{change}: nothing was changed",
+        hint="compare it on the relay's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub; "
+        "if it is the relay's, add --new-host-key",
+    )
 
 
 def _tell_settings(settings: TunnelSettings, host: str, port: int) -> None:

@@ -8,9 +8,25 @@ LENGTH = 26
 
 def ulid(epoch_ms: int, randomness: int) -> str:
     """Return the ULID of an instant; `randomness` is a number of 80 random bits."""
-    number = (epoch_ms << 80) | randomness
-    pairs = _PAIRS
-    return "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+    # Written out, and in numbers of one machine word: a loop over all 128 bits takes twice as long.
+    high, low = randomness >> 40, randomness & 0xFF_FFFF_FFFF
+    return "".join(
+        (
+            _PAIRS[epoch_ms >> 40 & 1023],
+            _PAIRS[epoch_ms >> 30 & 1023],
+            _PAIRS[epoch_ms >> 20 & 1023],
+            _PAIRS[epoch_ms >> 10 & 1023],
+            _PAIRS[epoch_ms & 1023],
+            _PAIRS[high >> 30 & 1023],
+            _PAIRS[high >> 20 & 1023],
+            _PAIRS[high >> 10 & 1023],
+            _PAIRS[high & 1023],
+            _PAIRS[low >> 30],
+            _PAIRS[low >> 20 & 1023],
+            _PAIRS[low >> 10 & 1023],
+            _PAIRS[low & 1023],
+        )
+    )
 
 
 def lowest(epoch_ms: int) -> str:

@@ -28,6 +28,8 @@ from chatvault.gateway.request_log import log_request
 from chatvault.store.writer import Store
 
 _MOST_PICOUSD = 2**63 - 1
+# No hosted model writes faster. What a model thinks without showing it is bounded by the time it took.
+_FASTEST_TOKENS_A_SECOND = 1000
 
 
 @dataclass(slots=True)
@@ -42,6 +44,10 @@ class Progress:
     meter: Meter | None = None
     usage: Usage | None = None
     ttft_ms: int | None = None
+    text_ms: int | None = None
+    """When the first text came, in milliseconds from the start; thinking that isn't shown lies before it."""
+    lost_picousd: int = 0
+    """What routes that failed may bill all the same, at most."""
     upstream_request_id: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     is_unheard: bool = False
@@ -161,13 +167,26 @@ class Books:
             usage = Usage(input_tokens=input_estimate(progress.request), basis=UsageBasis.ESTIMATED)
         if usage is None:
             usage = NO_USAGE
+        price = self._price(call, progress, usage, finished_ms, is_whole=status is Status.OK)
+        if progress.lost_picousd and price.picousd is not None:
+            price = Cost(price.picousd + progress.lost_picousd, CostBasis.UPPER_BOUND, price.rate_card_id)
+        return usage, price
+
+    def _price(
+        self, call: Call, progress: Progress, usage: Usage, finished_ms: int, *, is_whole: bool
+    ) -> Cost:
+        at = progress.at
+        assert at is not None
         if at.route.is_local:
-            return usage, FREE
+            return FREE
         if usage is NO_USAGE:
             # Nothing came back that anybody could bill: a provider's refusal, or no connection at all.
-            return usage, REFUSED_COST
+            return REFUSED_COST
         if at.card is None:
-            return usage, UNPRICED
+            return UNPRICED
+        if usage.basis is UsageBasis.ESTIMATED and not is_whole and not progress.is_unheard:
+            most = self._most(call, progress, at)
+            return Cost(most, CostBasis.UPPER_BOUND, at.card.id)
         provider = at.provider
         price = cost(
             at.card,
@@ -183,7 +202,43 @@ class Books:
             # No call costs nine million dollars: a provider's count is out of its mind.
             most = min(at.ceiling_picousd or _MOST_PICOUSD, _MOST_PICOUSD)
             price = Cost(most, CostBasis.UPPER_BOUND, at.card.id)
-        return usage, price
+        return price
+
+    def lose(self, call: Call, progress: Progress) -> None:
+        """Count what the route that has just failed may bill, before the next one is asked."""
+        at = progress.at
+        assert at is not None
+        if not at.route.is_local and at.card is not None:
+            is_stream = progress.request is not None and progress.request.stream
+            most = self._most(call, progress, at) if is_stream else at.ceiling_picousd or 0
+            progress.lost_picousd += most
+
+    def _most(self, call: Call, progress: Progress, at: PricedRoute) -> int:
+        """Return the most that a stream may be billed which was cut before its provider counted it.
+
+        A guess at what was seen won't do: a budget must not be overshot by streams that are cut. All that is
+        not known is taken at its bound, and what may have been thought unseen at a speed nobody has.
+        """
+        meter = progress.meter or Meter()
+        known = meter.usage or Usage()
+        elapsed_ms = int((self._clock() - call.started) * 1000)
+        hidden_ms = elapsed_ms if progress.text_ms is None else progress.text_ms
+        seen = max(meter.deltas, meter.output_chars)
+        unseen = -(-hidden_ms * _FASTEST_TOKENS_A_SECOND // 1000)
+        output = min(seen + unseen, at.output_tokens or seen + unseen)
+        bound = Usage(
+            input_tokens=known.input_tokens if known.input_tokens is not None else at.input_tokens,
+            cached_tokens=known.cached_tokens,
+            cache_write_tokens=known.cache_write_tokens,
+            cache_write_1h_tokens=known.cache_write_1h_tokens,
+            output_tokens=max(output, known.output_tokens or 0),
+            web_searches=known.web_searches,
+            modifiers=known.modifiers,
+        )
+        price = cost(at.card, bound, started_ms=call.started_ms, finished_ms=self._now_ms())
+        ceiling = at.ceiling_picousd
+        most = ceiling if price.picousd is None else price.picousd
+        return min(most or 0, _MOST_PICOUSD if ceiling is None else ceiling)
 
     def _put(self, call: Call, row: LedgerRow, attempts: Sequence[Attempt], *, durable: bool) -> None:
         if call.ticket is not None:

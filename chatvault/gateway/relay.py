@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from chatvault.core.ledger import Attempt, Status
 from chatvault.core.metering import Meter
+from chatvault.core.value import quickly_made
 from chatvault.errors import ProviderError, RequestError, StoreError
 from chatvault.gateway.admission import Admission
 from chatvault.gateway.answers import Headers, Send, as_request_error, error_body, send_error, send_json
@@ -39,6 +40,7 @@ _ENDINGS = {
 }
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Begun:
     """An answer that has begun: a whole one, or a stream with its first events."""
@@ -146,6 +148,8 @@ class Relay:
             events = begun.first
             transcript = progress.transcript
             while events and not events.endswith(SSE_DONE):
+                if progress.text_ms is None and stream.meter.output_chars:
+                    progress.text_ms = int((self._clock() - call.started) * 1000)
                 if transcript is not None:
                     transcript.heard(events)
                 await answer.write(events)
@@ -190,6 +194,9 @@ class Relay:
                 may_fall_back = exc.is_retryable if isinstance(exc, ProviderError) else exc.status == 503
                 if index == last or not may_fall_back or (answer is not None and answer.has_started):
                     raise
+                if _may_be_billed(exc):
+                    self._books.lose(call, progress)
+                progress.meter = None
         raise AssertionError("a plan has at least one route")
 
     async def _ask(self, progress: Progress, priced: PricedRoute) -> Begun:

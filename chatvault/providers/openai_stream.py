@@ -84,7 +84,7 @@ class OpenAIStream(EventReader):
         if not self._include_usage:
             events = events.replace(b',"usage":null', b"")
         number = _count_plain(events) if self._frame_bytes else 0
-        return self._pass(events, number) if number and _is_json(events) else self._take_apart(events)
+        return self._pass(events, number) if number and _is_json(events, number) else self._take_apart(events)
 
     def _take_apart(self, events: bytes) -> bytes:
         out: list[bytes] = []
@@ -97,14 +97,14 @@ class OpenAIStream(EventReader):
         # In a burst it is the last events that need a look: what stands before them goes in one piece.
         cut = _start_of_last(events)
         number = _count_plain(events[:cut])
-        if number and _is_json(events[:cut]):
+        if number and _is_json(events[:cut], number):
             out.append(self._pass(events[:cut], number))
             events = events[cut:]
         for event in events.split(b"\n\n"):
             if not event or self._is_over:
                 continue
             event += b"\n\n"
-            is_plain = _count_plain(event) and _is_json(event)
+            is_plain = _count_plain(event) and _is_json(event, 1)
             out.append(self._pass(event, 1) if is_plain else self._look_into(event))
         return b"".join(out)
 
@@ -257,13 +257,14 @@ def _start_of_last(events: bytes) -> int:
     return start + 2
 
 
-def _is_json(events: bytes) -> bool:
-    # Several events are lines of JSON once `data:` is taken away, from within a string too, if need be.
+def _is_json(events: bytes, number: int) -> bool:
+    # Several events are lines of JSON once what stands between them is taken away. A string holds no line
+    # break, so that one replace will do: it takes a third of two.
     try:
-        if events.find(b"\n\n") == len(events) - 2:
+        if number == 1:
             _decode_object(events[5:])
-            return True
-        _decode_lines(events.replace(b"data:", b"").replace(b"\n\n", b"\n"))
+        else:
+            _decode_lines(events[5:-1].replace(b"\n\ndata:", b"\n"))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True

@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from chatvault.core.ledger import Status
 from chatvault.errors import StoreError
 from chatvault.store import faults
 from chatvault.store.checkpoints import Sealer
 from chatvault.store.entries import FOREIGN, Head, read_head
 from chatvault.store.group import Group
+from chatvault.store.rationing import Item, Rationing
 from chatvault.store.reserve import Reserve
 from chatvault.store.transaction import Transaction
 from chatvault.store.waiting import (
@@ -43,8 +43,6 @@ _UNAWAITED = (Settlement, NewCard)
 
 _log = logging.getLogger(__name__)
 
-Item = Groupable | Change[object] | Stop
-
 
 class GroupCommit:
     """Own the writing connection, and the one thread that uses it."""
@@ -60,7 +58,7 @@ class GroupCommit:
     ) -> None:
         self._connection = connection
         self._sealer = sealer
-        self._reserve = reserve
+        self._rationing = Rationing(reserve)
         self._now_ms = now_ms
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._kept: list[Groupable] = []
@@ -72,7 +70,7 @@ class GroupCommit:
         self._group = Group()
         self._has_ended = False
         self.problem: str | None = None
-        self.is_full = reserve is not None and not reserve.fill()
+        self.is_full = self._rationing.is_short()
         self.doubt = doubt
         self._told_foreign: Head | None = None
         self.defects = 0
@@ -164,9 +162,9 @@ class GroupCommit:
         return min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * float(1 << min(self._failures, 10)))
 
     def _serve(self, items: Sequence[Item]) -> None:
-        is_short = self._reserve is not None and not self._reserve.fill()
+        is_short = self._rationing.is_short()
         if is_short:
-            items = self._what_uses_the_reserve(items)
+            items = self._ration(items)
         group: list[Groupable] = []
         for item in items:
             if isinstance(item, Change):
@@ -182,25 +180,17 @@ class GroupCommit:
         if is_short and self._kept:
             self._failures = max(self._failures, _FAILURES_WHEN_SHORT)
 
-    def _what_uses_the_reserve(self, items: Sequence[Item]) -> list[Item]:
-        """Return what may still be written on a full disk: settlements of requests that were let in.
-
-        Refusals wait in memory until there is room: a client that keeps asking must not use it up.
-        """
-        chosen: list[Item] = []
-        for item in items:
-            if isinstance(item, Stop | NewCard):
-                chosen.append(item)
-            elif isinstance(item, Settlement):
-                is_refusal = item.row.status is Status.REFUSED
-                (self._kept if is_refusal else chosen).append(item)
-            elif isinstance(item, Change):
-                self._unwritten -= 1
+    def _ration(self, items: Sequence[Item]) -> list[Item]:
+        """Return what may still be written on a full disk; see to the rest."""
+        now, later, turned_away = self._rationing.divide(items)
+        self._kept += later
+        self._unwritten = len(now) + len(later)
+        for item in turned_away:
+            if isinstance(item, Change):
                 item.fail(faults.storage_full())
-            else:
-                self._unwritten -= 1
+            elif not isinstance(item, Stop):
                 tell([item], faults.storage_full)
-        return chosen
+        return now
 
     def _commit(self, items: Sequence[Groupable]) -> None:
         if not items:
@@ -226,6 +216,7 @@ class GroupCommit:
     def _write(self, items: Sequence[Groupable]) -> None:
         tx = self._begin(is_durable=any(item.is_durable for item in items))
         without_hold = self._group.write(tx, items)
+        self._rationing.confess(tx)
         self._end(tx)
         self._group.committed()
         if without_hold:
@@ -297,7 +288,7 @@ class GroupCommit:
 
     def _is_well(self) -> None:
         self._failures = 0
-        self.is_full = self._reserve is not None and self._reserve.is_spent
+        self.is_full = self._rationing.is_spent
         self.problem = faults.storage_full().message if self.is_full else None
 
     def _told(self, error: BaseException) -> BaseException:
@@ -309,9 +300,8 @@ class GroupCommit:
 
     def _note(self, error: BaseException) -> None:
         self.is_full = faults.is_full(error)
-        if self.is_full and self._reserve is not None and not self._reserve.is_spent:
+        if self.is_full and self._rationing.give_up():
             _log.error("the disk is full: nothing new is taken on, what runs is settled into the reserve")
-            self._reserve.release()
             self._failures = 0
         self.problem = faults.store_error(error).message
 

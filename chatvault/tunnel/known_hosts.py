@@ -39,13 +39,7 @@ def pin(ssh_dir: Path, host: str, port: int, keys: Sequence[str]) -> bool:
     if not keys:
         raise ChatVaultError(f"{host} showed no host key to pin")
     pattern = host_pattern(host, port)
-    wanted = []
-    for key in keys:
-        try:
-            words = asyncssh.import_public_key(key).export_public_key("openssh").decode().split()
-        except asyncssh.KeyImportError as exc:
-            raise ChatVaultError(f"{host} showed a host key that can't be read: {exc}") from exc
-        wanted.append(f"{pattern} {words[0]} {words[1]}")
+    wanted = [f"{pattern} {_bare(host, key)}" for key in keys]
     others = [line for line in _lines(ssh_dir) if pattern not in line.split()[0].split(",")]
     text = "\n".join([*others, *wanted]) + "\n"
     path = known_hosts_file(ssh_dir)
@@ -53,6 +47,16 @@ def pin(ssh_dir: Path, host: str, port: int, keys: Sequence[str]) -> bool:
         return False
     _write(path, text)
     return True
+
+
+def replaced(ssh_dir: Path, host: str, port: int, keys: Sequence[str]) -> tuple[str, ...]:
+    """Return the pinned keys that pinning `keys` would put others in the place of.
+
+    Of a relay that shows one more key beside the pinned ones, or one fewer, none is. Raises ChatVaultError.
+    """
+    before = pinned(ssh_dir, host, port)
+    after = {_bare(host, key) for key in keys}
+    return tuple(each for each in before if each not in after) if after - set(before) else ()
 
 
 async def shown_keys(host: str, port: int) -> tuple[str, ...]:
@@ -69,6 +73,14 @@ async def shown_keys(host: str, port: int) -> tuple[str, ...]:
     if key is None:
         raise ChatVaultError(f"{host}:{port} showed no host key")
     return (key.export_public_key("openssh").decode().strip(),)
+
+
+def _bare(host: str, key: str) -> str:
+    try:
+        words = asyncssh.import_public_key(key).export_public_key("openssh").decode().split()
+    except asyncssh.KeyImportError as exc:
+        raise ChatVaultError(f"{host} showed a host key that can't be read: {exc}") from exc
+    return f"{words[0]} {words[1]}"
 
 
 def _lines(ssh_dir: Path) -> list[str]:

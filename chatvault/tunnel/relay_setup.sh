@@ -6,6 +6,7 @@
 # It can be run again at any time: what is as it should be stays as it is. Nobody else's login is touched.
 set -eu
 umask 022
+export LC_ALL=C
 user='@USER@'
 port='@PORT@'
 key='@KEY@'
@@ -14,7 +15,10 @@ changes=0
 keys_file=/etc/ssh/chatvault_authorized_keys
 dropin=/etc/ssh/sshd_config.d/10-chatvault.conf
 helper=/usr/local/libexec/chatvault-takeover
+main=/etc/ssh/sshd_config
+mark="ChatVault's tunnel"
 saved=
+made_user=
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'error %s\n' "$*"; exit 1; }
@@ -28,6 +32,31 @@ change() {
     if [ "$mode" != apply ]; then say "would$what"; return; fi
     "$@" || die "could not$what"
     say "done $what"
+}
+
+# Sets `settings` to all that sshd would do for a user, sorted.
+settings_for() {
+    who="user=$1,host=x,addr=192.0.2.1,laddr=192.0.2.2,lport=22"
+    settings=$("$sshd" -T -C "$who" 2>/dev/null) || die "$("$sshd" -T -C "$who" 2>&1 >/dev/null | tail -n 1)"
+    settings=$(printf '%s\n' "$settings" | sort)
+}
+others() { printf '%s\n' root ${SUDO_USER:+"$SUDO_USER"} chatvault-nobody; }
+
+# Until all is checked, whatever ends this script takes back what sshd reads: it must always be able to start.
+take_back() {
+    code=$?
+    trap - EXIT
+    rm -f "$main".chatvault.* "$keys_file".chatvault.* "$dropin".chatvault.* "$helper".chatvault.*
+    for each in "$main" "$dropin" "$keys_file" "$helper"; do
+        if [ ! -e "$saved$each" ]; then
+            rm -f "$each"
+        elif ! cmp -s "$saved$each" "$each"; then
+            cp -a "$saved$each" "$each.chatvault" && mv -f "$each.chatvault" "$each"
+        fi
+    done
+    [ -z "$made_user" ] || userdel -r "$user" >/dev/null 2>&1 || true
+    rm -rf "$saved"
+    exit "$code"
 }
 
 # put MODE PATH: the file shall hold what stands on stdin
@@ -46,7 +75,7 @@ put() {
         return
     fi
     mkdir -p "$(dirname "$put_path")"
-    put_temporary=$(mktemp "$put_path.XXXXXX")
+    put_temporary=$(mktemp "$put_path.chatvault.XXXXXX")
     printf '%s\n' "$put_new" >"$put_temporary"
     chmod "$put_mode" "$put_temporary"
     mv -f "$put_temporary" "$put_path"
@@ -64,11 +93,38 @@ if [ -n "$version" ] && { [ "$major" -lt 8 ] || { [ "$major" = 8 ] && [ "$minor"
 fi
 "$sshd" -t || die "sshd's settings are broken as they are: nothing is touched"
 
+# A login of somebody's must never become the tunnel's: it would be shut out. Only a user made here is taken.
+if entry=$(getent passwd "$user"); then
+    id=$(printf '%s' "$entry" | cut -d: -f3)
+    if [ "$id" -eq 0 ] || [ "$id" -ge 1000 ] ||
+        [ "$(printf '%s' "$entry" | cut -d: -f5,6)" != "$mark:/var/lib/$user" ]; then
+        die "the user $user is there already and was not made by this setup: nothing is touched. Name another one as tunnel.user"
+    fi
+fi
+
+if [ "$mode" = apply ]; then
+    saved=$(mktemp -d)
+    trap 'rm -rf "$saved"' EXIT
+    for each in $(others); do
+        settings_for "$each"
+        printf '%s\n' "$settings" >"$saved/before.$each"
+    done
+    for each in "$main" "$dropin" "$keys_file" "$helper"; do
+        if [ -e "$each" ]; then
+            mkdir -p "$saved$(dirname "$each")"
+            cp -a "$each" "$saved$each"
+        fi
+    done
+    trap take_back EXIT
+    trap 'exit 1' HUP INT TERM
+fi
+
 # 1. The user. '*' is no password but, unlike '!', not a locked account either, which sshd would refuse.
 if id "$user" >/dev/null 2>&1; then
     say "ok    user $user"
 else
-    change make the system user "$user" -- useradd --system --user-group --create-home --home-dir "/var/lib/$user" --shell /bin/sh "$user"
+    [ "$mode" != apply ] || made_user=yes
+    change make the system user "$user" -- useradd --system --comment "$mark" --user-group --create-home --home-dir "/var/lib/$user" --shell /bin/sh "$user"
 fi
 if id "$user" >/dev/null 2>&1 || [ "$mode" != apply ]; then
     [ "$(getent passwd "$user" | cut -d: -f7)" = /bin/sh ] || change give "$user" the shell /bin/sh for its one command -- usermod -s /bin/sh "$user"
@@ -99,7 +155,7 @@ done
 ended=0
 for folder in /proc/[0-9]*; do
     process=${folder#/proc/}
-    case "$ours" in *" $process "*) continue ;; esac
+    case "$settings" in *" $process "*) continue ;; esac
     [ "$(field "$process" Uid)" = "$me" ] || continue
     case "$(field "$process" Name)" in
     sshd | sshd-session) kill "$process" 2>/dev/null && ended=$((ended + 1)) ;;
@@ -109,7 +165,7 @@ echo "ended $ended"
 EOF
 
 # 4. What sshd lets the user do.
-if [ -f "$dropin" ]; then saved=$(mktemp); cp -p "$dropin" "$saved"; fi
+changes_before=$changes
 put 600 "$dropin" <<EOF
 # Written by \`chatvault tunnel setup\`: for the user $user alone.
 Match User $user
@@ -137,16 +193,60 @@ Match all
 EOF
 include='Include /etc/ssh/sshd_config.d/*.conf'
 add_include() {
-    temporary=$(mktemp /etc/ssh/sshd_config.XXXXXX)
-    { printf '%s\n' "$include"; cat /etc/ssh/sshd_config; } >"$temporary"
-    chmod --reference=/etc/ssh/sshd_config "$temporary"
-    mv -f "$temporary" /etc/ssh/sshd_config
+    temporary=$(mktemp "$main.chatvault.XXXXXX")
+    { printf '%s\n' "$include"; cat "$main"; } >"$temporary"
+    chmod --reference="$main" "$temporary"
+    mv -f "$temporary" "$main"
 }
-if ! grep -Eqs '^[[:space:]]*Include[[:space:]]+"?/etc/ssh/sshd_config\.d/\*\.conf' /etc/ssh/sshd_config; then
+if ! grep -Eqs '^[[:space:]]*Include[[:space:]]+"?/etc/ssh/sshd_config\.d/\*\.conf' "$main"; then
     change put "'$include'" at the head of /etc/ssh/sshd_config -- add_include
 fi
 
-# 5. A peer that vanished is given up after half a minute instead of a quarter of an hour.
+# 5. Only settings that sshd accepts, that hold, and that change nothing for others are taken into use.
+check_limits() {
+    settings_for "$user"
+    while read -r line; do
+        if printf '%s\n' "$settings" | grep -qixF -- "$line"; then continue; fi
+        is=$(printf '%s\n' "$settings" | grep -i "^${line%% *} " || true)
+        die "another line of sshd's settings overrides ours: '$is' holds for $user in place of '$line'. Look for a Match block that is read before $dropin"
+    done <<EOF
+authenticationmethods publickey
+pubkeyauthentication yes
+passwordauthentication no
+kbdinteractiveauthentication no
+authorizedkeysfile $keys_file
+authorizedkeyscommand none
+allowtcpforwarding remote
+allowstreamlocalforwarding no
+gatewayports clientspecified
+permitlisten *:$port
+permitopen none
+permittunnel no
+permittty no
+permituserrc no
+x11forwarding no
+allowagentforwarding no
+maxsessions 1
+forcecommand $helper
+clientaliveinterval 5
+clientalivecountmax 2
+EOF
+}
+if [ "$mode" = apply ]; then
+    "$sshd" -t || die "sshd does not accept the new settings: they are taken back, nothing was reloaded"
+    for each in $(others); do
+        settings_for "$each"
+        said=$(printf '%s\n' "$settings" | comm -3 "$saved/before.$each" - | sed "s/^$(printf '\t')/now /;t;s/^/was /" | head -n 8 | tr '\n' ',')
+        [ -z "$said" ] || die "this would change sshd for other users as well, so it is taken back: ${said%,}. A file in $(dirname "$dropin") that was not in use would be woken by '$include'"
+    done
+    check_limits
+    trap - EXIT
+    rm -rf "$saved"
+elif [ "$changes" = "$changes_before" ] && id "$user" >/dev/null 2>&1; then
+    check_limits
+fi
+
+# 6. A peer that vanished is given up after half a minute instead of a quarter of an hour.
 put 644 /etc/sysctl.d/60-chatvault.conf <<EOF
 net.ipv4.tcp_retries2 = 6
 EOF
@@ -154,7 +254,7 @@ if [ "$(cat /proc/sys/net/ipv4/tcp_retries2)" != 6 ]; then
     change set net.ipv4.tcp_retries2 to 6 -- sh -c 'echo 6 >/proc/sys/net/ipv4/tcp_retries2'
 fi
 
-# 6. A descriptor for every connection: systemd allows a service 1024.
+# 7. A descriptor for every connection: systemd allows a service 1024.
 unit=
 if [ -d /run/systemd/system ]; then
     for each in ssh sshd; do
@@ -168,7 +268,7 @@ LimitNOFILE=65536
 EOF
 fi
 
-# 7. Only settings that sshd accepts are taken into use.
+# 8. The server takes it over.
 reload() {
     if [ -n "$unit" ]; then
         systemctl daemon-reload
@@ -183,16 +283,7 @@ reload() {
         prlimit --pid "$process" --nofile=65536:65536 || true
     fi
 }
-if [ "$mode" = apply ] && ! "$sshd" -t; then
-    if [ -n "$saved" ]; then mv -f "$saved" "$dropin"; else rm -f "$dropin"; fi
-    die "sshd does not accept the new settings: they are taken back, nothing was reloaded"
-fi
-[ -z "$saved" ] || rm -f "$saved"
-if [ "$changes" -gt 0 ]; then change check the settings and reload sshd -- reload; fi
-if [ "$mode" = apply ]; then
-    "$sshd" -T -C "user=$user,host=x,addr=203.0.113.1" | grep -qi '^gatewayports clientspecified' ||
-        die "another line of sshd's settings overrides these: look for GatewayPorts before the Include"
-fi
+if [ "$changes" -gt 0 ]; then change reload sshd -- reload; fi
 for each in /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/ssh_host_ecdsa_key.pub; do
     if [ -r "$each" ]; then say "hostkey $(cut -d' ' -f1,2 "$each")"; fi
 done

@@ -37,7 +37,9 @@ def test_before_the_provider_has_said_anything(daemon: Daemon, upstream: Upstrea
     daemon.add_token()
     upstream.script = lambda seen: Answer(before_headers=[STALL])
     row = _leave(daemon, upstream, stream=stream)
-    assert (row["status"], row["http_status"], row["output_tokens"]) == ("cancelled", 499, 0)
+    # Of a stream it is known that nothing came; of a whole answer nothing is known.
+    known = 0 if stream else None
+    assert (row["status"], row["http_status"], row["output_tokens"]) == ("cancelled", 499, known)
     assert row["usage_basis"] == "estimated" and row["input_tokens"]
 
 
@@ -56,8 +58,9 @@ def test_in_the_middle_pays_for_what_came(daemon: Daemon, upstream: Upstream) ->
     row = _leave(daemon, upstream, stream=True, hearing=b"word19")
     assert row["status"] == "cancelled" and row["usage_basis"] == "estimated"
     assert row["output_tokens"] >= 20
-    assert row["cost_basis"] == "estimated"
-    assert row["cost_picousd"] == row["input_tokens"] * 1_000_000 + row["output_tokens"] * 2_000_000
+    # Tokens are a guess at what was seen; the cost is a bound, for a budget must not be overshot by leaving.
+    assert row["cost_basis"] == "upper_bound"
+    assert row["cost_picousd"] >= row["input_tokens"] * 1_000_000 + row["output_tokens"] * 2_000_000
 
 
 @pytest.mark.full

@@ -84,7 +84,8 @@ def test_a_killed_daemon_is_back_and_its_ledger_whole(box: Box, is_full: bool) -
     assert outcomes.get("refused", 0) == 0
     assert box.query("SELECT count(*) FROM hold") == [[0]]
     rows = dict(box.query("SELECT status, count(*) FROM ledger GROUP BY status"))
-    assert rows["ok"] >= outcomes["200"]
+    # An answer can be out a moment before its settlement is committed: its hold then stands for it.
+    assert rows["ok"] + rows.get("interrupted", 0) >= outcomes["200"]
     assert box.json("audit", "verify", "--full")["ok"] is True
 
 

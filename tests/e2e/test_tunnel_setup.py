@@ -2,10 +2,13 @@
 
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.home import RELAY_HOST, HomeDaemon
+from chatvault.tunnel import keys
+from tests.support.home import RELAY_HOST, HomeDaemon, tunnel_config
 from tests.support.namespaces import needs_root
 from tests.support.tunnel_world import World, world
 
@@ -84,6 +87,112 @@ def test_settings_that_sshd_refuses_are_taken_back(there: World, daemon: HomeDae
         assert _state(there) == before
     finally:
         there.net.relay.run("rm", dropin)
+
+
+_SSHD = "/usr/sbin/sshd"
+_MAIN = "/etc/ssh/sshd_config"
+
+
+def _settings_of(**tunnel: str) -> dict[str, Any]:
+    config = tunnel_config()
+    config["tunnel"] |= tunnel
+    return config
+
+
+@pytest.mark.parametrize(
+    ("user", "made_by"),
+    [
+        ("root", "true"),
+        ("operator7", "useradd --create-home operator7"),
+        ("svc7", "useradd --system --home-dir /var/lib/svc7 svc7"),
+        ("far7", 'useradd --system --comment "ChatVault\'s tunnel" --home-dir /srv/far7 far7'),
+    ],
+)
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_login_that_setup_did_not_make_is_refused_untouched(
+    there: World, user: str, made_by: str, dry: bool
+) -> None:
+    there.net.relay.run("sh", "-c", f"id {user} >/dev/null 2>&1 || {made_by}")
+    with there.daemon(_settings_of(user=user), is_set_up=False, is_started=False) as fresh:
+        before = _state(there)
+        done = fresh.run("tunnel", "setup", _DESTINATION, *(["--dry-run"] if dry else []))
+        assert done.returncode == 1
+        assert f"the user {user} is there already and was not made by this setup" in done.stderr
+        assert _state(there) == before
+
+
+def test_an_include_that_would_wake_other_settings_is_taken_back(there: World, daemon: HomeDaemon) -> None:
+    main = there.relay.read(_MAIN)
+    without = "\n".join(line for line in main.splitlines() if not line.startswith("Include"))
+    there.relay.write(_MAIN, f"{without}\n")
+    there.relay.write("/etc/ssh/sshd_config.d/50-asleep.conf", "PasswordAuthentication yes\n")
+    try:
+        before = _files(there)
+        done = daemon.run("tunnel", "setup", _DESTINATION)
+        assert done.returncode == 1
+        assert "was passwordauthentication no" in done.stderr
+        assert "now passwordauthentication yes" in done.stderr
+        assert _files(there) == before
+        there.net.relay.run(_SSHD, "-t")
+    finally:
+        there.net.relay.run("rm", "/etc/ssh/sshd_config.d/50-asleep.conf")
+        there.relay.write(_MAIN, main)
+
+
+def test_an_include_that_wakes_a_broken_file_is_taken_back(there: World, daemon: HomeDaemon) -> None:
+    main = there.relay.read(_MAIN)
+    without = "\n".join(line for line in main.splitlines() if not line.startswith("Include"))
+    there.relay.write(_MAIN, f"{without}\n")
+    there.relay.write("/etc/ssh/sshd_config.d/50-broken.conf", "NoSuchOption yes\n")
+    try:
+        before = _files(there)
+        done = daemon.run("tunnel", "setup", _DESTINATION)
+        assert done.returncode == 1
+        assert "does not accept the new settings" in done.stderr
+        assert _files(there) == before
+        there.net.relay.run(_SSHD, "-t")
+    finally:
+        there.net.relay.run("rm", "/etc/ssh/sshd_config.d/50-broken.conf")
+        there.relay.write(_MAIN, main)
+
+
+@pytest.mark.parametrize("line", ["PermitTTY yes", "AllowTcpForwarding yes", "PermitListen any"])
+def test_a_limit_that_another_line_overrides_is_an_error(there: World, daemon: HomeDaemon, line: str) -> None:
+    there.relay.write("/etc/ssh/sshd_config.d/00-early.conf", f"Match all\n  {line}\n")
+    try:
+        before = _files(there)
+        done = daemon.run("tunnel", "setup", _DESTINATION)
+        assert done.returncode == 1
+        assert f"'{line.lower()}' holds for chatvault-relay" in done.stderr
+        assert _files(there) == before
+    finally:
+        there.net.relay.run("rm", "/etc/ssh/sshd_config.d/00-early.conf")
+
+
+def _files(there: World) -> str:
+    """What sshd reads, and its helper."""
+    return there.net.relay.run("sh", "-c", "find /etc/ssh /usr/local -type f | sort | xargs -r md5sum")
+
+
+def test_another_host_key_than_the_pinned_one_is_not_taken_in_silence(
+    there: World, daemon: HomeDaemon, tmp_path: Path
+) -> None:
+    known = daemon.home / "ssh" / "known_hosts"
+    text = known.read_text()
+    other = keys.ensure_key(tmp_path / "other")
+    known.write_text(f"{RELAY_HOST} {' '.join(other.split()[:2])}\n")
+    shown = there.net.relay.run("ssh-keygen", "-lf", "/etc/ssh/ssh_host_ed25519_key.pub").split()[1]
+    try:
+        for more in ([], ["--yes"], ["--dry-run"], ["--pin", shown]):
+            done = daemon.run("tunnel", "setup", _DESTINATION, *more)
+            assert done.returncode == 1, more
+            assert shown in done.stderr
+            assert keys.fingerprint(other) in done.stderr
+            assert other.split()[1] in known.read_text()
+        assert daemon.run("tunnel", "setup", _DESTINATION, "--new-host-key").returncode == 0
+        assert known.read_text() == text
+    finally:
+        known.write_text(text)
 
 
 def test_the_script_can_be_printed_and_run_by_hand(there: World, daemon: HomeDaemon) -> None:

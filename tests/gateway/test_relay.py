@@ -148,7 +148,7 @@ def test_a_stream_that_breaks_ends_with_an_error_and_without_done(tmp_path: Path
         assert client.is_ended
         (row,) = await gateway.rows()
         assert (row["status"], row["http_status"], row["error_code"]) == ("error", 200, "upstream_error")
-        assert (row["usage_basis"], row["cost_basis"]) == ("estimated", "estimated")
+        assert (row["usage_basis"], row["cost_basis"]) == ("estimated", "upper_bound")
         assert row["output_tokens"] >= 1
 
     paid = ScriptedProvider("paid", steps=[delta("hi"), ProviderBroke("cut")], is_local=False)
@@ -207,6 +207,48 @@ def test_a_request_that_is_cut_closes_the_provider_and_is_settled(
             assert client.status in (401, 503)
 
     run(tmp_path, go, paid, prices=PRICES)
+
+
+def test_a_stream_that_is_cut_while_it_thinks_unseen_is_paid_for(tmp_path: Path) -> None:
+    async def go(gateway: Inside) -> None:
+        call = gateway.call()
+        call.started -= 2
+        client = Client()
+
+        async def serve() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            call.task = task
+            await gateway.relay.serve(call, ask("paid/dear", stream=True), client.send, [])
+
+        serving = asyncio.ensure_future(serve())
+        while not paid.requests:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.005)
+        call.end(Ending.CLIENT_LEFT)
+        await serving
+        (row,) = await gateway.rows()
+        assert (row["status"], row["cost_basis"]) == ("cancelled", "upper_bound")
+        # Two seconds at a thousand tokens a second, $10 per million.
+        assert row["cost_picousd"] >= 2000 * 10_000_000
+
+    paid = ScriptedProvider("paid", is_local=False, steps=[for_ever])
+    run(tmp_path, go, paid, prices=PRICES)
+
+
+def test_a_route_that_timed_out_is_counted_beside_the_one_that_answered(tmp_path: Path) -> None:
+    two = {"two": [Route("first", "dear", False), Route("paid", "dear", False)]}
+
+    async def go(gateway: Inside) -> None:
+        client = await gateway.ask(ask("two", max_tokens=50))
+        assert client.status == 200
+        (row,) = await gateway.rows()
+        # 50 tokens at $10 that the first may have written, and what the second counted.
+        assert row["cost_picousd"] >= 50 * 10_000_000 + 44_000_000
+        assert row["cost_basis"] == "upper_bound"
+
+    first = ScriptedProvider("first", is_local=False, error=ProviderTimeout("silent"))
+    run(tmp_path, go, first, ScriptedProvider("paid", is_local=False), aliases=two, prices=PRICES)
 
 
 def test_a_whole_paid_answer_nobody_heard_may_cost_all_it_could(tmp_path: Path) -> None:

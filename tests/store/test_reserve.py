@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chatvault.errors import StorageFull
+from chatvault.store import rationing
 from chatvault.store.reserve import Reserve
 from chatvault.store.writer import Store
 from tests.support.databases import rows_of
@@ -61,6 +62,33 @@ def test_a_reserve_larger_than_the_disk_is_not_laid_down(tmp_path: Path) -> None
     reserve = Reserve(tmp_path / "reserve", size=1 << 60)
     assert not reserve.fill()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_refusals_beyond_a_number_are_counted_in_the_chain(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rationing, "MOST_REFUSALS_KEPT", 10)
+    disk = Disk(store)
+
+    async def work() -> None:
+        disk.fill()
+        await _until_full(store, 100)
+        for number in range(900, 925):
+            store.settle(a_refusal(number), durable=False)
+        deadline = time.monotonic() + 10
+        while store.queue_length != 10:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        disk.free()
+        while rows_of(
+            tmp_path / "chatvault.db", "SELECT body FROM audit WHERE kind = 'refusals.dropped'"
+        ) != [('{"count":15}',)]:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        refused = "SELECT count(*) FROM ledger WHERE status = 'refused'"
+        assert rows_of(tmp_path / "chatvault.db", refused) == [(10,)]
+
+    asyncio.run(work())
 
 
 async def _until_full(store: Store, number: int) -> int:

@@ -19,6 +19,7 @@ from chatvault.core.chat import (
     Tool,
     ToolChoice,
 )
+from chatvault.core.value import quickly_made
 from chatvault.errors import RequestError
 from chatvault.gateway.dialects import openai_messages
 from chatvault.gateway.dialects.fields import (
@@ -41,6 +42,7 @@ _MAX_TOOLS = 512
 _KEPT_HERE = frozenset({"user", "metadata", "store", "safety_identifier", "prompt_cache_key"})
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """A request after the allow-list, and the names of the fields that were dropped."""

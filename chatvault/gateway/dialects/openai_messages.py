@@ -8,9 +8,11 @@ import msgspec
 from chatvault.core.chat import ImagePart, Message, Part, Role, TextPart, ThinkingBlock, ToolCall
 from chatvault.gateway.dialects.fields import Dropped, as_object, as_text, cache_mark, refuse
 
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
-_PLAIN = frozenset({"role", "content"})
-_KNOWN = _PLAIN | {
+_TALKERS = frozenset({"system", "developer", "user", "assistant"})
+_ROLES = _TALKERS | {"tool"}
+_KNOWN = {
+    "role",
+    "content",
     "name",
     "tool_calls",
     "tool_call_id",
@@ -32,15 +34,16 @@ def parse(value: object, dropped: Dropped) -> tuple[Message, ...]:
 
 
 def _message(value: object, index: int, dropped: Dropped) -> Message:
-    path = f"messages[{index}]"
     if not isinstance(value, dict):
-        raise refuse(f"'{path}' must be an object", path)
+        raise refuse(f"'messages[{index}]' must be an object", f"messages[{index}]")
     role = value.get("role")
-    if role not in _ROLES:
-        raise refuse(f"'{path}.role' must be one of {', '.join(sorted(_ROLES))}", f"{path}.role")
     content = value.get("content")
-    if value.keys() <= _PLAIN and isinstance(content, str) and role != "tool":
-        return Message(cast(Role, role), as_text(content, path))
+    # Most messages are a role and a text, and a conversation has hundreds of them.
+    if len(value) == 2 and isinstance(content, str) and isinstance(role, str) and role in _TALKERS:
+        return Message(cast(Role, role), as_text(content, f"messages[{index}]"))
+    path = f"messages[{index}]"
+    if not isinstance(role, str) or role not in _ROLES:
+        raise refuse(f"'{path}.role' must be one of {', '.join(sorted(_ROLES))}", f"{path}.role")
     return _full(value, cast(Role, role), path, dropped)
 
 

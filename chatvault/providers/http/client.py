@@ -43,6 +43,7 @@ class HttpClient:
     ) -> None:
         base = read_base_url(base_url)
         self.address = base.address
+        self._label = base.address.label
         self._timeouts = Timeouts(connect_timeout, write_timeout, read_timeout)
         self._proxy_url = proxy or find_proxy(base.address, environ)
         self._tls = tls
@@ -136,7 +137,7 @@ class HttpClient:
         return fixed
 
     def _answer(self) -> Response:
-        return Response(self.address.label)
+        return Response(self._label)
 
     def _head_answer(self) -> Response:
-        return Response(self.address.label, is_bodiless=True)
+        return Response(self._label, is_bodiless=True)

@@ -110,6 +110,8 @@ def test_thinking_is_taken_in_a_providers_own_words() -> None:
         ("messages", []),
         ("messages", "hello"),
         ("messages", [{"role": "robot", "content": "x"}]),
+        ("messages", [{"role": ["user"], "content": "x"}]),
+        ("messages", [{"role": {}, "content": "x"}]),
         ("messages", [{"role": "user"}]),
         ("messages", [{"role": "tool", "content": "x"}]),
         ("messages", [{"role": "user", "content": [{"type": "input_audio"}]}]),

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from chatvault.store.writer import Store
 
 
+_UNITS = tuple(
+    Path(folder, "chatvault.service")
+    for folder in ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+)
+
+
 @dataclass(frozen=True, slots=True)
 class GlobalOptions:
     """The options that stand before the command."""
@@ -85,7 +91,9 @@ class Context:
         """Return what asks the running daemon; it may take `timeout` seconds to answer."""
         from chatvault.control.client import ControlClient
 
-        return ControlClient(self.places.control_socket, timeout=timeout)
+        is_service = self.places.is_system and any(unit.exists() for unit in _UNITS)
+        start = "systemctl start chatvault" if is_service else "chatvault serve"
+        return ControlClient(self.places.control_socket, timeout=timeout, start=start)
 
     @contextmanager
     def reader(self) -> Iterator["Reader"]:

@@ -121,7 +121,8 @@ class RelayHost:
         self.machine.run(
             "sh",
             "-c",
-            "id chatvault-relay >/dev/null 2>&1 || useradd --system --home-dir /var/lib/chatvault-relay "
+            "id chatvault-relay >/dev/null 2>&1 || "
+            'useradd --system --comment "ChatVault\'s tunnel" --home-dir /var/lib/chatvault-relay '
             "--create-home --shell /usr/sbin/nologin chatvault-relay; usermod -p '*' chatvault-relay",
         )
         self.write("/etc/ssh/chatvault_keys", f"{options} {public_key}\n")

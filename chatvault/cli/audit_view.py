@@ -51,14 +51,20 @@ def verified(
     """Verify the chain and return the verdict as JSON has it.
 
     `against` is a log with checkpoints in it; `-` is stdin. `archives` is the folder with what was
-    pruned. Raises UsageError where it holds none.
+    pruned. Raises UsageError where it holds none and the
+    chain does.
     """
     from chatvault.store.signing import TrustedKeys
     from chatvault.store.verify import verify
 
-    kept = None if against is None else _kept(against)
+    kept = None if against is None else _read_log(against)
     keys = TrustedKeys.read(context.places.keys_dir)
     with context.reader() as reader:
+        if kept == [] and reader.select("SELECT 1 FROM checkpoint LIMIT 1").fetchone():
+            raise UsageError(
+                f"there is no checkpoint in {against}, and the chain has some",
+                hint="journalctl -u chatvault | chatvault audit verify --full --against -",
+            )
         verdict = verify(reader, full=is_full, keys=keys, against=kept, archives=archives)
     problems: list[Json] = [
         {"kind": each.kind, "seq": each.seq, "request_id": each.request_id} for each in verdict.problems
@@ -82,21 +88,14 @@ def verified(
     return found
 
 
-def _kept(path: Path) -> list[Checkpoint]:
+def _read_log(path: Path) -> list[Checkpoint]:
     try:
         if str(path) == "-":
-            found = list(read_lines(sys.stdin))
-        else:
-            with path.open(encoding="utf-8", errors="replace") as lines:
-                found = list(read_lines(lines))
+            return list(read_lines(sys.stdin))
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            return list(read_lines(lines))
     except OSError as exc:
         raise UsageError(f"{path} can't be read: {exc.strerror}") from exc
-    if not found:
-        raise UsageError(
-            f"there is no checkpoint in {path}",
-            hint="journalctl -u chatvault --grep chatvault-checkpoint | chatvault audit verify --against -",
-        )
-    return found
 
 
 def in_words(found: JsonObject) -> list[str]:
@@ -113,7 +112,7 @@ def in_words(found: JsonObject) -> list[str]:
         request = f", request {each['request_id']}" if each["request_id"] else ""
         at = "" if each["seq"] is None else f"entry {each['seq']}: "
         lines.append(f"  {at}{_MEANINGS.get(str(each['kind']), each['kind'])}{request}")
-    if found["open_holds"]:
+    if found.get("open_holds"):
         held = counted(int(str(found["open_holds"])), "request")
         lines.append(f"{held} open: what is held for them counts as spent until they end.")
     against = found.get("against")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chatvault.core.checkpoint import Checkpoint
-from chatvault.errors import UsageError
+from chatvault.errors import StoreError, UsageError
 from chatvault.store import books, export, pruned_rows
 from chatvault.store.checkpoints import all_checkpoints
 from chatvault.store.connections import read_only
@@ -19,6 +19,7 @@ from chatvault.store.export import Export, Stretch
 from chatvault.store.reader import Reader
 from chatvault.store.signing import Signer, TrustedKeys
 from chatvault.store.transaction import Transaction
+from chatvault.store.verify import verify
 
 _AT_ONCE = 5000
 
@@ -48,6 +49,9 @@ def prepare(database: Path, folder: Path, *, before_ms: int, signer: Signer, key
     Changes nothing in the database. Raises UsageError where there is nothing to prune, StoreError.
     """
     with Reader.open(database) as reader:
+        # The entry about a pruning says what the rows are: a changed one would count as right from then on.
+        if not verify(reader, full=True, keys=keys).ok:
+            raise StoreError("what doesn't verify isn't pruned", hint="chatvault audit verify --full")
         base = reader.base()
         cut = _cut(reader, before_ms=before_ms, keys=keys, after=base.seq)
         if cut is None:

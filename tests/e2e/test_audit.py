@@ -5,9 +5,12 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
+from chatvault.core.chain import canonical, entry_hash
 from tests.support.clients import ask, chat
 from tests.support.daemon import Daemon, Serve
+from tests.support.databases import rows_of, tamper
 from tests.support.openai_shape import MODEL, settings
 from tests.support.readme import script
 from tests.support.scripted import Upstream
@@ -81,3 +84,47 @@ def test_a_stop_leaves_a_signed_end(serve: Serve, upstream: Upstream) -> None:
     kinds = [row["kind"] for row in daemon.query("SELECT kind FROM audit ORDER BY seq DESC LIMIT 2")]
     assert kinds == ["checkpoint", "daemon.stopped"]
     assert "chatvault-checkpoint v1" in daemon.log
+
+
+def _forge_the_head(path: Path) -> None:
+    """Make the last settled request nearly free, and hash the chain anew from there, guards and all."""
+    settled = "SELECT seq FROM audit WHERE kind = 'request.settled' ORDER BY seq DESC LIMIT 1"
+    rows = rows_of(path, f"SELECT seq, ts_ms, kind, body, request_id FROM audit WHERE seq >= ({settled})")
+    ((head,),) = rows_of(path, f"SELECT hash FROM audit WHERE seq = {rows[0][0] - 1}")
+    changes = [f"UPDATE ledger SET upstream_request_id = 'forged' WHERE id = '{rows[0][4]}'"]
+    for seq, ts_ms, kind, body, _ in rows:
+        told = json.loads(body)
+        if seq == rows[0][0]:
+            told["upstream_request_id"] = "forged"
+        text = canonical(told).decode()
+        head = entry_hash(head, seq=seq, ts_ms=ts_ms, kind=kind, body=text.encode())
+        changes.append(f"UPDATE audit SET body = '{text}', hash = x'{head.hex()}' WHERE seq = {seq}")
+    tamper(path, *changes)
+
+
+def test_a_running_daemon_signs_no_forgery_and_settles_on(serve: Serve, upstream: Upstream) -> None:
+    daemon = serve(settings(upstream.url))
+    daemon.add_token()
+    _ask(daemon, 2)
+    daemon.json("audit", "checkpoint")
+    _ask(daemon, 2)
+    database = daemon.home / "chatvault.db"
+    _forge_the_head(database)
+    assert daemon.json("audit", "verify", "--full")["ok"], "the forgery itself can't be told yet"
+    _ask(daemon, 2)
+    refused = daemon.run("audit", "checkpoint")
+    assert (refused.returncode, "another program changed" in refused.stderr) == (1, True), refused.stderr
+    before = daemon.query("SELECT count(*) AS n FROM checkpoint")
+    daemon.stop()
+    daemon.start()
+    conditions = {each["name"]: each["detail"] for each in daemon.json("status")["conditions"]}
+    assert "no checkpoint is signed" in conditions["audit"]
+    _ask(daemon, 1)
+    daemon.stop()
+    assert daemon.query("SELECT count(*) AS n FROM checkpoint") == before
+    assert "the audit chain's end can't be trusted" in daemon.log
+    found = json.loads(daemon.run("audit", "verify", "--full", "--json").stdout)
+    assert {each["kind"] for each in found["problems"]} == {"foreign"}
+    assert daemon.json("usage")["total"]["requests"] == 7
+    assert daemon.run("audit", "checkpoint", "--accept").returncode == 0
+    assert daemon.json("audit", "verify", "--full")["ok"]

@@ -246,6 +246,11 @@ class TestPruning:
         tamper(path, "DELETE FROM checkpoint WHERE seq = 10")
         assert [(each.kind, each.seq) for each in _verify(path, against=kept).problems] == [("rewritten", 10)]
 
+    def test_what_does_not_verify_is_not_pruned(self, path: Path) -> None:
+        tamper(path, "UPDATE ledger SET http_status = 200 WHERE id = (SELECT min(id) FROM ledger)")
+        with pytest.raises(StoreError, match="isn't pruned"):
+            _prune(path, NOON + _HOUR)
+
     def test_archives_are_checked_and_speak_for_their_entries(self, path: Path) -> None:
         first, second = _prune(path, NOON + _HOUR), _prune(path, NOON + 2 * _HOUR)
         folder = first.path.parent

@@ -65,11 +65,17 @@ def tail(
 
 
 @app.command()
-def checkpoint(ctx: typer.Context, as_json: AsJson = False) -> None:
+def checkpoint(
+    ctx: typer.Context,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Even a chain that was found changed; the daemon must be down.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Sign the chain's end now, and print the line to keep elsewhere."""
     from chatvault.cli import audit_desk
 
-    made = audit_desk.checkpoint(Context.of(ctx))
+    made = audit_desk.checkpoint(Context.of(ctx), accepts_doubt=accept)
     if as_json:
         output.show_json(made)
     else:
@@ -114,12 +120,13 @@ def prune(
         str | None, typer.Option(metavar="WHEN", help="Take out what is older: 2026-01-01.")
     ] = None,
     tz: Annotated[str | None, typer.Option(help="Whose days count: Europe/Berlin, UTC, local.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask where less than a day would stay.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Move old entries into a signed archive. The rest stays verifiable; no ledger row is removed."""
     from chatvault.cli import audit_desk
 
-    done = audit_desk.prune(Context.of(ctx), keep=keep, before=before, tz=tz)
+    done = audit_desk.prune(Context.of(ctx), keep=keep, before=before, tz=tz, is_sure=yes)
     if as_json:
         output.show_json(done)
     else:

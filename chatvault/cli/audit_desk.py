@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from chatvault.store.reader import Reader
 
 
+_DAY_MS = 86_400_000
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which part of the chain is wanted, in the words of the command line, and how."""
@@ -61,16 +64,32 @@ def print_export(context: Context, wanted: Wanted) -> None:
         sys.stdout.buffer.flush()
 
 
-def prune(context: Context, *, keep: str | None, before: str | None, tz: str | None) -> JsonObject:
-    """Move old entries into an archive, and return it as JSON. Raises UsageError without a limit."""
+def prune(
+    context: Context, *, keep: str | None, before: str | None, tz: str | None, is_sure: bool
+) -> JsonObject:
+    """Move old entries into an archive, and return it as JSON.
+
+    Raises UsageError without a limit, and where less than a day would stay unless somebody `is_sure`.
+    """
     chosen = keep or before
     if chosen is None or (keep and before):
         raise UsageError("say how much of the chain stays, one way or the other", hint="--keep 90d")
     before_ms = _epoch_ms(context, chosen, tz)
+    if before_ms > context.now_ms() - _DAY_MS and not is_sure:
+        _ask(chosen)
     try:
         return context.control(timeout=3600.0).post("/v1/audit/prune", {"before_ms": before_ms})
     except DaemonNotRunning:
         return _prune_here(context, before_ms)
+
+
+def _ask(chosen: str) -> None:
+    from chatvault.cli.prompt import line
+
+    if not sys.stdin.isatty():
+        raise UsageError(f"{chosen} leaves less than a day of the chain", hint="--yes, if that is meant")
+    if line(f"{chosen} leaves less than a day of the chain. Move the rest out? [y/N] ") not in ("y", "yes"):
+        raise UsageError("nothing was changed")
 
 
 def _prune_here(context: Context, before_ms: int) -> JsonObject:
@@ -113,8 +132,14 @@ def _epoch_ms(context: Context, text: str, tz: str | None) -> int:
         raise UsageError(str(exc), hint="7d, today or 2026-11-01") from exc
 
 
-def checkpoint(context: Context) -> JsonObject:
-    """Sign the chain's head, and return the checkpoint as JSON."""
+def checkpoint(context: Context, *, accepts_doubt: bool = False) -> JsonObject:
+    """Sign the chain's head, and return the checkpoint as JSON.
+
+    `accepts_doubt` has a chain signed that a daemon would not sign: with the daemon down.
+    """
+    if accepts_doubt:
+        with context.store(accepts_doubt=True) as store:
+            return checkpoint_json(store.run(store.checkpoint))
     try:
         return context.control().post("/v1/audit/checkpoint")
     except DaemonNotRunning:

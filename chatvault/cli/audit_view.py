@@ -31,9 +31,16 @@ _MEANINGS = {
     "unknown_signer": "its checkpoint was signed by a key that isn't in keys/allowed_signers",
     "rewritten": "a signed checkpoint says that another entry stood here",
     "cut_off": "a signed checkpoint speaks of this entry, and the chain ends before it",
+    "token": "an access token isn't what this entry made it, or has none",
+    "user": "a user's limits aren't what this entry made them, or it has none",
+    "adjustment": "an adjusted cost without its entry, or an entry without it",
+    "own_price": "a price of your own without its entry, or an entry without it",
+    "hold": "a hold of a request that can't be running",
+    "lost": "a signed checkpoint speaks of this entry; a restore replaced a database it couldn't read",
     "unsealed": "from here on there is no checkpoint",
     "pruned": "what lies before was cut off unsigned, or what is left of it was changed",
-    "pruned_unsigned": "says that the beginning was pruned, and no signature covers it",
+    "unsigned": "tells of a pruning or a restore, and no signature covers it",
+    "foreign": "here another program changed the chain while the daemon ran",
     "archive": "the archive of the entries up to here is missing, or was changed",
 }
 
@@ -62,6 +69,7 @@ def verified(
         "head": verdict.head,
         "first_bad": verdict.first_bad,
         "problems": problems,
+        "open_holds": verdict.open_holds,
     }
     if verdict.comparison is not None:
         each = verdict.comparison
@@ -105,6 +113,9 @@ def in_words(found: JsonObject) -> list[str]:
         request = f", request {each['request_id']}" if each["request_id"] else ""
         at = "" if each["seq"] is None else f"entry {each['seq']}: "
         lines.append(f"  {at}{_MEANINGS.get(str(each['kind']), each['kind'])}{request}")
+    if found["open_holds"]:
+        held = counted(int(str(found["open_holds"])), "request")
+        lines.append(f"{held} open: what is held for them counts as spent until they end.")
     against = found.get("against")
     if isinstance(against, dict):
         lines += _in_words(against)

@@ -100,7 +100,14 @@ def _check_tls(settings: Settings[ProviderSettings]) -> Check:
     names = [host_of_url(server.public_url)] if server.public_url else []
     if settings.tunnel.host and not names:
         names.append(settings.tunnel.host)
-    return check_tls(server.tls.cert, server.tls.key, host=server.host, names=names, now=datetime.now(UTC))
+    return check_tls(
+        server.tls.cert,
+        server.tls.key,
+        host=server.host,
+        names=names,
+        now=datetime.now(UTC),
+        has_tunnel=settings.tunnel.enabled,
+    )
 
 
 def _check_backups(context: Context, settings: Settings[ProviderSettings]) -> Check:

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from chatvault.store.writer import Store
 
 
+_UNITS = tuple(
+    Path(folder, "chatvault.service")
+    for folder in ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+)
+
+
 @dataclass(frozen=True, slots=True)
 class GlobalOptions:
     """The options that stand before the command."""
@@ -85,7 +91,9 @@ class Context:
         """Return what asks the running daemon; it may take `timeout` seconds to answer."""
         from chatvault.control.client import ControlClient
 
-        return ControlClient(self.places.control_socket, timeout=timeout)
+        is_service = self.places.is_system and any(unit.exists() for unit in _UNITS)
+        start = "systemctl start chatvault" if is_service else "chatvault serve"
+        return ControlClient(self.places.control_socket, timeout=timeout, start=start)
 
     @contextmanager
     def reader(self) -> Iterator["Reader"]:
@@ -103,8 +111,10 @@ class Context:
             reader.close()
 
     @contextmanager
-    def store(self) -> Iterator["Store"]:
-        """Open the database for writing, under the writer's lock. Raises AlreadyRunning, StoreError."""
+    def store(self, *, accepts_doubt: bool = False) -> Iterator["Store"]:
+        """Open the database for writing, under the writer's lock; `accepts_doubt` is `Store.open`'s.
+
+        Raises AlreadyRunning, StoreError."""
         from chatvault.config.files import ensure_private_folder
         from chatvault.config.service_user import acting_as_service
         from chatvault.control.lock import WriterLock
@@ -116,7 +126,12 @@ class Context:
             ensure_private_folder(self.places.state_dir)
             with WriterLock.acquire(self.places.lock):
                 signer = Signer(self.places.keys_dir)
-                store = Store.open(self.places.database, now_ms=self.now_ms, signer=signer)
+                store = Store.open(
+                    self.places.database,
+                    now_ms=self.now_ms,
+                    signer=signer,
+                    accepts_doubt=accepts_doubt,
+                )
                 try:
                     yield store
                 finally:

@@ -36,7 +36,7 @@ def _run(words: list[str], *, is_debug: bool) -> int:
     from chatvault.cli.app import root
     from chatvault.cli.far_reading import answer
     from chatvault.cli.output import complain
-    from chatvault.errors import ChatVaultError
+    from chatvault.errors import ChatVaultError, NotPermitted
 
     click_error = click_exception()
     try:
@@ -59,6 +59,13 @@ def _run(words: list[str], *, is_debug: bool) -> int:
     except SystemExit as exc:
         # Click's own way out when it meets a broken pipe first.
         return exc.code if isinstance(exc.code, int) else 1
+    except PermissionError as exc:
+        if is_debug:
+            raise
+        complain(
+            f"{exc.filename or 'something'} is not yours to use: {exc.strerror}", "sudo, or as its owner"
+        )
+        return NotPermitted.exit_code
     except OSError as exc:
         if exc.errno not in _UNWRITABLE:
             raise

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 def set_price(context: Context, body: JsonObject) -> JsonObject:
     """Set a price, or take those of a model back. Raises UsageError."""
     order = PriceOrder.from_json(body)
+    provider, slash, _ = order.model.partition("/")
+    known = context.settings().providers if context.places.config.exists() else {provider: None}
+    if order.override is not None and slash and provider not in known:
+        names = ", ".join(known) or "none"
+        raise UsageError(
+            f"{order.model}: the settings have no provider {provider!r}",
+            hint=f"PROVIDER/ID, also where the id has a / in it; providers: {names}",
+        )
 
     def change(tx: "Transaction") -> JsonObject:
         from chatvault.store import prices

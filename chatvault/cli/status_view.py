@@ -13,6 +13,8 @@ def for_people(status: JsonObject, zone: ZoneInfo) -> JsonObject:
     """Return the same facts, each in its most readable form, under a name without its unit."""
     shown: dict[str, Json] = {}
     for name, value in status.items():
+        if name == "schema":
+            continue
         if isinstance(value, Mapping):
             shown[name] = for_people(value, zone)
         elif isinstance(value, list | tuple):
@@ -20,7 +22,7 @@ def for_people(status: JsonObject, zone: ZoneInfo) -> JsonObject:
         elif name.endswith("_picousd"):
             # Said in USD beside it.
             continue
-        elif name.endswith("_ms") and isinstance(value, int):
+        elif (name.endswith("_at_ms") or name in ("since", "since_ms")) and isinstance(value, int):
             shown[name.removesuffix("_ms")] = datetime.fromtimestamp(value / 1000, zone).strftime(
                 "%Y-%m-%d %H:%M:%S %Z"
             )

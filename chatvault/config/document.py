@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from chatvault.errors import ConfigError
+from chatvault.errors import ConfigError, NotPermitted
 
 # libyaml where PyYAML was built with it: ten times as fast.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -29,6 +29,8 @@ def read_document(path: Path) -> yaml.Node | None:
         raise ConfigError(
             "lies below a file, not a folder", hint="set CHATVAULT_HOME to a folder", path=str(path)
         ) from exc
+    except PermissionError as exc:
+        raise NotPermitted(f"{path} can't be read: that is not yours to do", hint="sudo") from exc
     except OSError as exc:
         raise ConfigError(
             f"can't be read: {exc.strerror}", hint="check who may read it: ls -l", path=str(path)

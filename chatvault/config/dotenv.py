@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from chatvault.errors import ConfigError
+from chatvault.errors import ConfigError, NotPermitted
 
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -16,6 +16,8 @@ def read(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return {}
+    except PermissionError as exc:
+        raise NotPermitted(f"{path} can't be read: that is not yours to do", hint="sudo") from exc
     except OSError as exc:
         raise ConfigError(
             f"can't be read: {exc.strerror}", hint="check who may read it: ls -l", path=str(path)

@@ -16,11 +16,15 @@ _START = "chatvault serve"
 
 
 class ControlClient:
-    """Calls the daemon at `socket_path`, each call one connection; `timeout` is in seconds."""
+    """Calls the daemon at `socket_path`, each call one connection; `timeout` is in seconds.
 
-    def __init__(self, socket_path: Path, *, timeout: float = 30.0) -> None:
+    `start` is what starts it where it does not run.
+    """
+
+    def __init__(self, socket_path: Path, *, timeout: float = 30.0, start: str = _START) -> None:
         self._path = socket_path
         self._timeout = timeout
+        self._start = start
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> JsonObject:
         """Ask for `path`. Raises DaemonNotRunning, NotPermitted, or the error the daemon answers with."""
@@ -51,10 +55,10 @@ class ControlClient:
 
     def _diagnosis(self, exc: OSError) -> ChatVaultError:
         if isinstance(exc, FileNotFoundError | NotADirectoryError):
-            return DaemonNotRunning("the daemon is not running", hint=_START)
+            return DaemonNotRunning("the daemon is not running", hint=self._start)
         if isinstance(exc, ConnectionRefusedError):
             return DaemonNotRunning(
-                "the daemon is not running: one that was killed left its socket behind", hint=_START
+                "the daemon is not running: one that was killed left its socket behind", hint=self._start
             )
         if isinstance(exc, PermissionError):
             return NotPermitted(

@@ -17,7 +17,7 @@ from chatvault.daemon.reading import ReportRoom
 from chatvault.daemon.reload import Reloader
 from chatvault.daemon.signals import Signals
 from chatvault.daemon.status import Status
-from chatvault.errors import UsageError
+from chatvault.errors import StoreError, UsageError
 from chatvault.gateway.auth import Doorkeeper
 from chatvault.gateway.call import RunningCalls
 from chatvault.store import tokens, users
@@ -84,7 +84,18 @@ class ControlLoop:
 
     async def _revoke_token(self, body: JsonObject) -> JsonObject:
         name = str(body.get("token", ""))
-        token = await self._store.submit(lambda tx: tokens.revoke(tx, name, now_ms=now_ms()))
+        try:
+            token = await self._store.submit(lambda tx: tokens.revoke(tx, name, now_ms=now_ms()))
+        except StoreError as exc:
+            shut_out = self._doorkeeper.shut_out(name)
+            if shut_out is None:
+                raise
+            self._running.end_token(shut_out.id)
+            raise StoreError(
+                f"{shut_out.name} ({shut_out.id}) opens nothing any more while this daemon runs, but that "
+                f"could not be written down: {exc.message}",
+                hint="make room, and revoke it again before the daemon is restarted",
+            ) from exc
         await self.reload_tokens()
         return {**token_json(token), "requests_cut": self._running.end_token(token.id)}
 

@@ -98,6 +98,7 @@ class Daemon:
         def install(engine: Engine, settings: AnySettings) -> None:
             gateway.use(*self._routes(engine, settings))
             self._accounts.calendar.use(self._zone(settings))
+            tunnel.note_settings(settings)
 
         reloader = Reloader(
             self._settings,
@@ -170,8 +171,12 @@ class Daemon:
         public, supervisor = self._public, self._supervisor
         supervisor.supervised(self._heartbeat.run, "heartbeat")
         supervisor.supervised(public.guard.run, "guard")
-        if public.certificates is not None:
-            supervisor.supervised(public.certificates.keep_fresh, "certificate")
+        if (certificates := public.certificates) is not None:
+
+            def tell(problem: str | None) -> None:
+                self._health.report("tls", problem, now_ms=now_ms())
+
+            supervisor.supervised(lambda: certificates.keep_fresh(tell), "certificate")
         supervisor.supervised(lambda: public.logins.keep_audit(self._store.record), "failed logins")
         supervisor.supervised(server.keep_date, "date")
         supervisor.supervised(tunnel.run, "tunnel")
@@ -275,6 +280,9 @@ class Daemon:
     def _status_line(self, server: HttpServer) -> str:
         full = "the disk is full: nothing that costs money is sent on" if self._store.is_full else None
         self._health.report("storage", full, now_ms=now_ms())
+        doubt = self._store.doubt
+        unsigned = None if doubt is None else f"no checkpoint is signed: {doubt}"
+        self._health.report("audit", unsigned, now_ms=now_ms())
         return status_line(_base_url(server), running=len(self._running), conditions=self._health.conditions)
 
 

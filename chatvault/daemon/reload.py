@@ -19,7 +19,7 @@ from chatvault.core.redaction import redact
 from chatvault.daemon.engine import Engine, now_ms
 from chatvault.daemon.notify import Notifier
 from chatvault.daemon.supervisor import Supervisor
-from chatvault.errors import ChatVaultError
+from chatvault.errors import ChatVaultError, ConfigError, StoreError
 from chatvault.gateway.call import RunningCalls
 from chatvault.providers.base import ProviderSettings
 from chatvault.store.writer import Store
@@ -68,6 +68,8 @@ class Reloader:
     ) -> None:
         self.settings = settings
         self.engine = engine
+        # Whatever a reload does not take over runs on as it was at the start.
+        self._first = settings
         self._around = surroundings
         self._load = load
         self._build = build
@@ -107,16 +109,27 @@ class Reloader:
     async def _reload(self) -> JsonObject:
         settings = await asyncio.to_thread(self._load)
         before, old = self.settings, self.engine
+        if before.providers and not settings.providers:
+            raise ConfigError(
+                "the settings name no provider any more: nobody would be answered",
+                hint="is the file empty by mistake? To stop answering: systemctl stop chatvault",
+                path=str(settings.path),
+            )
         changed = changes(before, settings)
         engine = self._build(settings, old)
+        try:
+            # First of all: what can't be written down is not done.
+            await self._record_loaded(settings, changed)
+        except StoreError:
+            await engine.aclose(keep=old.providers.values())
+            raise
         self.settings, self.engine = settings, engine
         self._install(engine, settings)
         logging.getLogger().setLevel(settings.log.level.upper())
         self._keep_lists_fresh()
         self._around.supervisor.spawn(self._retire(old), "old settings")
         self._around.health.report(SETTINGS_CONDITION, None, now_ms=now_ms())
-        await self._record_loaded(settings, changed)
-        waiting = [name for name in changed if not name.startswith(_TAKEN_OVER)]
+        waiting = [name for name in changes(self._first, settings) if not name.startswith(_TAKEN_OVER)]
         _log.info("settings reloaded: %s", ", ".join(changed) or "nothing has changed")
         if waiting:
             _log.warning("these settings hold from the next start on: %s", ", ".join(waiting))
@@ -138,9 +151,12 @@ class Reloader:
         problem = redact(str(exc))
         _log.error("the settings can't be used, the old ones stay: %s", problem)
         self._around.health.report(SETTINGS_CONDITION, f"not reloaded: {problem}", now_ms=now_ms())
-        await self._around.store.record(
-            "config.rejected", {"path": str(self.settings.path), "problem": problem}
-        )
+        body = {"path": str(self.settings.path), "problem": problem}
+        try:
+            await self._around.store.record("config.rejected", body)
+        except StoreError as failure:
+            # Whoever asked is told why the settings were refused, not why that could not be written down.
+            _log.error("that could not be written down: %s", failure.message)
 
     async def _record_loaded(self, settings: AnySettings, changed: tuple[str, ...]) -> None:
         body = {

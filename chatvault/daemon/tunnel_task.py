@@ -7,6 +7,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chatvault.config.places import Places
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("chatvault.tunnel")
 _UP_SECONDS = 25.0
+_NO_RELAY = "the settings the daemon runs with name no relay"
+_SET_UP = "chatvault tunnel setup USER@HOST, then restart the daemon"
+_NOT_YET = "the tunnel's settings have changed since the daemon was started: they hold after a restart"
 _DOWN_SECONDS = 5.0
 ProtocolFactory = Callable[[], asyncio.Protocol]
 Context = Callable[[], ssl.SSLContext | None]
@@ -66,6 +70,9 @@ class TunnelTask:
         self._started_ms = now_ms()
         self._was_up = False
         self._told: str | None = None
+        # What the file says by now; what runs is as it was at the start.
+        self._newest = settings.tunnel
+        self._restart = "systemctl restart chatvault" if places.is_system else "restart the daemon"
         self._tunnel = self._build(places, make_protocol, identity)
 
     def _build(self, places: Places, make_protocol: ProtocolFactory, identity: Identity) -> "Tunnel | None":
@@ -140,6 +147,10 @@ class TunnelTask:
             ("POST", "/v1/tunnel/look"): self._look,
         }
 
+    def note_settings(self, settings: Settings[ProviderSettings]) -> None:
+        """Take note of settings that were reloaded: the tunnel takes them over at the next start alone."""
+        self._newest = settings.tunnel
+
     def status(self) -> JsonObject:
         """Return the tunnel's state, as `tunnel status --json` shows it."""
         if self._tunnel is not None:
@@ -149,8 +160,8 @@ class TunnelTask:
             relay="",
             public_url="",
             since_ms=self._started_ms,
-            reason="the settings name no relay",
-            hint="chatvault tunnel setup USER@HOST",
+            reason=_NO_RELAY if self._newest.host is None else _NOT_YET,
+            hint=_SET_UP if self._newest.host is None else self._restart,
         )
         return status_json(nothing)
 
@@ -159,6 +170,8 @@ class TunnelTask:
 
     async def _up(self, body: JsonObject) -> JsonObject:
         tunnel = self._needed()
+        if replace(self._newest, enabled=True) != replace(self._settings.tunnel, enabled=True):
+            raise ConfigError(_NOT_YET, hint=self._restart)
         tunnel.up()
         return status_json(await tunnel.outcome(seconds=_UP_SECONDS))
 
@@ -176,7 +189,9 @@ class TunnelTask:
 
     def _needed(self) -> "Tunnel":
         if self._tunnel is None:
-            raise ConfigError("the settings name no relay", hint="chatvault tunnel setup USER@HOST")
+            if self._newest.host is not None:
+                raise ConfigError(_NOT_YET, hint=self._restart)
+            raise ConfigError(_NO_RELAY, hint=_SET_UP)
         return self._tunnel
 
     # --- what is told of it

@@ -1,5 +1,6 @@
 """What goes back to a client that isn't a model's answer: errors in OpenAI's shape, and common headers."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ SSE_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 )
+_ADDRESS = re.compile(r"\A(?:\[[^\]\s]+\]|[^\s:]+):\d{1,5}: ")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -28,13 +30,18 @@ def unauthorized() -> RequestError:
     )
 
 
-def as_request_error(error: RequestError | ProviderError | StoreError) -> RequestError:
-    """Return what a client is told of `error`."""
+def as_request_error(
+    error: RequestError | ProviderError | StoreError, *, provider: str | None = None
+) -> RequestError:
+    """Return what a client is told of `error`, which `provider` made.
+
+    Where a provider is at home is nobody's business: it is named in place of its address.
+    """
     if isinstance(error, RequestError):
         return error
     if isinstance(error, ProviderError):
         return RequestError(
-            error.message,
+            _without_address(error, provider),
             status=error.status,
             type=error.type,
             code=error.code,
@@ -49,6 +56,13 @@ def as_request_error(error: RequestError | ProviderError | StoreError) -> Reques
         code=code,
         retry_after=30,
     )
+
+
+def _without_address(error: ProviderError, provider: str | None) -> str:
+    # What a provider itself said has a status; what befell its connection begins with its address.
+    if error.upstream_status is not None or provider is None:
+        return error.message
+    return _ADDRESS.sub(lambda found: f"{provider}: ", error.message)
 
 
 def error_body(error: RequestError) -> bytes:

@@ -24,11 +24,27 @@ class Doorkeeper:
         self._by_hash: dict[bytes, AccessToken] = {}
         self._by_header: dict[tuple[bytes, bytes], AccessToken] = {}
         self._probes: dict[bytes, AccessToken] = {}
+        self._shut_out: set[str] = set()
 
     def replace(self, tokens: Iterable[tuple[AccessToken, bytes]]) -> None:
         """Take over all access tokens, each with the hash of a secret that opens it."""
         self._by_hash = {digest: token for token, digest in tokens}
         self._by_header.clear()
+
+    def shut_out(self, name_or_id: str) -> AccessToken | None:
+        """Refuse an access token from now on, whatever `replace` brings; return it, None where there is none.
+
+        For a revocation that can't be written down: it holds for as long as this process runs.
+        """
+        now = self._now_ms()
+        live = [token for token in self._by_hash.values() if token.revoked_at is None]
+        found = next((token for token in live if token.id == name_or_id), None) or next(
+            (token for token in live if token.name == name_or_id and token.is_valid(now)), None
+        )
+        if found is not None:
+            self._shut_out.add(found.id)
+            self._by_header.clear()
+        return found
 
     def admit_probe(self, secret: str, *, until_ms: int) -> None:
         """Let one more secret in, for the echo provider alone and a short time."""
@@ -62,7 +78,7 @@ class Doorkeeper:
         token = self._by_hash.get(digest)
         if token is None:
             return self._probes.get(digest)
-        if token.revoked_at is not None:
+        if token.revoked_at is not None or token.id in self._shut_out:
             return None
         if len(self._by_header) >= _MOST_REMEMBERED:
             self._by_header.clear()

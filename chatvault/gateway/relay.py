@@ -237,7 +237,7 @@ class Relay:
         send: Send,
         headers: Headers,
     ) -> None:
-        error = as_request_error(exc)
+        error = as_request_error(exc, provider=None if progress.at is None else progress.at.route.provider)
         has_started = answer is not None and answer.has_started
         is_refusal = not isinstance(exc, ProviderError) and error.status != 500
         status = Status.REFUSED if is_refusal else Status.ERROR

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,8 +62,13 @@ class Certificates:
         self._context, self.facts = _load(self._cert, self._key)
         return True
 
-    async def keep_fresh(self, look_seconds: float = _LOOK_SECONDS) -> None:
-        """Look at the files every `look_seconds` for as long as the daemon runs."""
+    async def keep_fresh(
+        self, tell: Callable[[str | None], None], look_seconds: float = _LOOK_SECONDS
+    ) -> None:
+        """Look at the files every `look_seconds` for as long as the daemon runs.
+
+        `tell` hears what is wrong with new ones, and None when good ones are in use.
+        """
         before = self._signature
         while True:
             await asyncio.sleep(look_seconds)
@@ -73,9 +79,12 @@ class Certificates:
                 continue
             try:
                 if self.refresh():
+                    tell(None)
                     _log.info("new certificate, valid until %s", self.facts.not_after.date())
             except ConfigError as exc:
-                _log.error("%s; the certificate from before stays in use", exc.message)
+                problem = f"{exc.message}; the certificate from before stays in use"
+                tell(problem)
+                _log.error("%s", problem)
 
     def _look(self) -> _Signature:
         found = []

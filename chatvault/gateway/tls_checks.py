@@ -15,10 +15,24 @@ _SOON = timedelta(days=21)
 
 
 def check_tls(
-    cert: Path | None, key: Path | None, *, host: str, names: Iterable[str], now: datetime
+    cert: Path | None,
+    key: Path | None,
+    *,
+    host: str,
+    names: Iterable[str],
+    now: datetime,
+    has_tunnel: bool = False,
 ) -> Check:
     """Check the certificate for the `names` devices use; `host` is what the gateway listens on."""
     if cert is None or key is None:
+        if has_tunnel:
+            return Check(
+                _NAME,
+                "fail",
+                "the tunnel's public port is open to the internet without TLS: access tokens can be read on "
+                "the way",
+                "chatvault tls self-signed, then set server.tls",
+            )
         if host == "localhost" or (host and is_loopback(host)):
             return Check(_NAME, "skip", f"not needed: {host} is this machine alone")
         return Check(

@@ -7,6 +7,7 @@ went wrong.
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from chatvault.errors import StorageFull, StoreError
@@ -18,11 +19,9 @@ _NICENESS = 10
 
 def main(source: str, target: str, keys_dir: str) -> int:
     """Make the backup and print what came of it; 1 where it failed."""
-    try:
+    # A sandbox may forbid even that; the backup is made all the same.
+    with suppress(OSError):
         os.nice(_NICENESS)
-    except OSError:
-        # A sandbox may forbid even that; the backup is made all the same.
-        pass
     try:
         made = make(Path(source), Path(target), keys=TrustedKeys.read(Path(keys_dir)))
     except StoreError as error:

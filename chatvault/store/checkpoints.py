@@ -7,6 +7,7 @@ from chatvault.core.checkpoint import Checkpoint, read_line
 from chatvault.errors import StoreError
 from chatvault.store.reader import Reader
 from chatvault.store.signing import Signer
+from chatvault.store.tail import record_head
 from chatvault.store.transaction import Transaction
 
 KIND = "checkpoint"
@@ -59,6 +60,7 @@ class Sealer:
         last = last_checkpoint(connection)
         self._sealed_seq = last.seq if last is not None else 0
         self._waiting_since_ms: int | None = None
+        self._unrecorded: Checkpoint | None = None
 
     def before_commit(self, tx: Transaction) -> None:
         """Seal the chain in `tx` if that is due."""
@@ -77,6 +79,17 @@ class Sealer:
         """Take note of a committed checkpoint."""
         self._sealed_seq = max(self._sealed_seq, checkpoint.seq)
         self._waiting_since_ms = None
+        self._unrecorded = checkpoint
+
+    def durable(self) -> None:
+        """Keep the newest checkpoint beside the key: all that was committed survives a power cut by now."""
+        if self._unrecorded is not None:
+            checkpoint, self._unrecorded = self._unrecorded, None
+            try:
+                record_head(self._signer.folder, checkpoint)
+            except StoreError as error:
+                # An older line stays there, and is as true.
+                _log.warning("the last checkpoint isn't kept beside its key: %s", error.message)
 
     def _seal(self, tx: Transaction) -> None:
         try:

@@ -7,6 +7,14 @@ from chatvault.core.chain import GENESIS
 
 SETTLED = "request.settled"
 REFUSED = "request.refused"
+PRUNED = "audit.pruned"
+RESTORED = "backup.restored"
+FOREIGN = "audit.foreign"
+"""Another program changed the chain's end while the writer ran."""
+SIGNED_AT_BIRTH = (PRUNED, RESTORED, FOREIGN)
+"""Entries that a signature must cover: the first two are signed in the commit they come in."""
+ACCEPTED = "audit.accepted"
+"""Somebody with the key has the chain signed again in spite of what was found."""
 
 AUDIT_COLUMNS = ("seq", "ts_ms", "kind", "request_id", "token_id", "body", "hash")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from chatvault.errors import StoreError
 from chatvault.store import faults
 from chatvault.store.checkpoints import Sealer
-from chatvault.store.entries import Head, read_head
+from chatvault.store.entries import FOREIGN, Head, read_head
 from chatvault.store.group import Group
 from chatvault.store.rationing import Item, Rationing
 from chatvault.store.reserve import Reserve
@@ -54,6 +54,7 @@ class GroupCommit:
         *,
         sealer: Sealer | None = None,
         reserve: Reserve | None = None,
+        doubt: str | None = None,
     ) -> None:
         self._connection = connection
         self._sealer = sealer
@@ -70,6 +71,8 @@ class GroupCommit:
         self._has_ended = False
         self.problem: str | None = None
         self.is_full = self._rationing.is_short()
+        self.doubt = doubt
+        self._told_foreign: Head | None = None
         self.defects = 0
         self.head: Head = read_head(connection)
         self._thread = threading.Thread(target=self._run, name="chatvault-writer", daemon=True)
@@ -240,15 +243,43 @@ class GroupCommit:
             self._connection.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'NORMAL'}")
             self._is_full_sync = is_durable
         self._connection.execute("BEGIN IMMEDIATE")
-        return Transaction(self._connection, self._now_ms())
+        tx = Transaction(self._connection, self._now_ms())
+        if tx.head != self.head:
+            self._mistrust(tx)
+        return tx
+
+    def _mistrust(self, tx: Transaction) -> None:
+        """Say, in the log and in the chain, that its end isn't the one this thread wrote.
+
+        What runs is settled all the same; but nothing is signed any more, or the forger would be believed.
+        """
+        found = tx.head
+        if found != self._told_foreign:
+            self._told_foreign = found
+            self.doubt = (
+                f"another program changed the audit chain: it ended at entry {self.head.seq}"
+                f" ({self.head.hash.hex()[:16]}), and now at {found.seq} ({found.hash.hex()[:16]})"
+            )
+            _log.critical("%s; no checkpoint is signed from now on", self.doubt)
+        tx.append(
+            FOREIGN,
+            {
+                "expected_seq": self.head.seq,
+                "expected_head": self.head.hash.hex(),
+                "found_seq": found.seq,
+                "found_head": found.hash.hex(),
+            },
+        )
 
     def _end(self, tx: Transaction) -> None:
-        if self._sealer is not None:
+        if self._sealer is not None and self.doubt is None:
             self._sealer.before_commit(tx)
         tx.finish()
         self._connection.execute("COMMIT")
         self.head = tx.head
         tx.committed()
+        if self._sealer is not None and self._is_full_sync:
+            self._sealer.durable()
 
     def _roll_back(self) -> None:
         # SQLite rolls back by itself after some errors.

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from chatvault.core.checkpoint import Checkpoint
 from chatvault.errors import UsageError
-from chatvault.store import export, pruned_rows
+from chatvault.store import books, export, pruned_rows
 from chatvault.store.checkpoints import all_checkpoints
 from chatvault.store.connections import read_only
+from chatvault.store.entries import PRUNED
 from chatvault.store.export import Export, Stretch
 from chatvault.store.reader import Reader
 from chatvault.store.signing import Signer, TrustedKeys
@@ -77,7 +78,7 @@ def record(tx: Transaction, plan: Plan, seal: Callable[[Transaction], Checkpoint
         plan.row_count,
         plan.rows_sha256,
     )
-    entry = tx.append(pruned_rows.KIND, pruned.body())
+    entry = tx.append(PRUNED, {**pruned.body(), "state": books.state(tx.connection)})
     tx.execute(_INSERT, tuple(pruned))
     seal(tx)
     return entry

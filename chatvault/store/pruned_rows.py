@@ -11,11 +11,10 @@ from typing import NamedTuple
 import msgspec
 
 from chatvault.store.bodies import body_of
+from chatvault.store.entries import PRUNED
 from chatvault.store.reader import Reader
 from chatvault.store.rows import LEDGER_COLUMNS, ledger_row
 from chatvault.store.verdict import Findings
-
-KIND = "audit.pruned"
 
 _COLUMNS = ",".join(f"ledger.{name}" for name in LEDGER_COLUMNS)
 
@@ -73,7 +72,7 @@ def check_base(reader: Reader, findings: Findings) -> None:
     if pruned is None:
         return
     found = reader.select(
-        "SELECT CAST(body AS BLOB) FROM audit WHERE seq = ? AND kind = ?", (pruned.entry, KIND)
+        "SELECT CAST(body AS BLOB) FROM audit WHERE seq = ? AND kind = ?", (pruned.entry, PRUNED)
     ).fetchone()
     try:
         is_told = found is not None and (

@@ -11,12 +11,11 @@ from chatvault.errors import StoreError, UsageError
 from chatvault.store import faults, tokens
 from chatvault.store.backup import Backup, check, copy_database, remove
 from chatvault.store.connections import for_writing
-from chatvault.store.entries import Head
+from chatvault.store.entries import RESTORED, Head
 from chatvault.store.private_file import ensure_folder, sync, temporary_beside
 from chatvault.store.reader import Reader
 from chatvault.store.signing import Signer, TrustedKeys
 from chatvault.store.transaction import Transaction
-from chatvault.store.verify_checkpoints import RESTORED
 from chatvault.store.writer import Store
 
 
@@ -115,7 +114,7 @@ def _go_on(
     now_ms: Callable[[], int],
 ) -> Restored:
     revoked_ids = frozenset() if replaced is None else replaced.revoked_ids
-    store = Store.open(database, now_ms=now_ms, signer=signer)
+    store = Store.open(database, now_ms=now_ms, signer=signer, is_restored=True)
     try:
 
         def note(tx: Transaction) -> tuple[str, ...]:

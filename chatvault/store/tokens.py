@@ -15,6 +15,7 @@ from chatvault.core.access import AccessToken
 from chatvault.core.chain import Json
 from chatvault.errors import UsageError
 from chatvault.store import users
+from chatvault.store.books import secret_mark
 from chatvault.store.models import Borrowed, TokenModel
 from chatvault.store.transaction import Transaction
 
@@ -47,14 +48,16 @@ def add(tx: Transaction, token: AccessToken, secret_hash: bytes) -> None:
         models=json.dumps(token.models), is_local_only=int(token.is_local_only), secret_hash=secret_hash
     )
     TokenModel.insert(**row).execute(tx.database)
-    tx.append("token.added", _told(token), token_id=token.id)
+    told = {**_told(token), "secret_mark": secret_mark(secret_hash)}
+    tx.append("token.added", told, token_id=token.id)
 
 
 def revoke(tx: Transaction, name_or_id: str, *, now_ms: int) -> AccessToken:
     """Revoke an access token for good and return it. Raises UsageError when no live one is called so."""
     token = replace(_live(tx, name_or_id), revoked_at=now_ms)
     _update(tx, token.id, revoked_at=now_ms, previous_hash=None, previous_until=None)
-    tx.append("token.revoked", {"name": token.name, "user": token.user}, token_id=token.id)
+    told: dict[str, Json] = {"name": token.name, "user": token.user, "revoked_at": now_ms}
+    tx.append("token.revoked", told, token_id=token.id)
     return token
 
 
@@ -82,7 +85,8 @@ def rotate(
         previous_until=grace_until_ms if has_grace else None,
     )
     told: dict[str, Json] = {"name": token.name, "user": token.user, "last_four": last_four}
-    tx.append("token.rotated", {**told, "grace_until": grace_until_ms}, token_id=token.id)
+    told.update(grace_until=grace_until_ms, secret_mark=secret_mark(new_hash))
+    tx.append("token.rotated", told, token_id=token.id)
     return replace(token, last_four=last_four)
 
 

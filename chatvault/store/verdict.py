@@ -31,10 +31,14 @@ class Problem:
     `checkpoint` (not the one in the chain, or unreadable), `signature` (of a checkpoint: wrong),
     `unknown_signer` (a checkpoint signed by a key that isn't ours), `rewritten` (a signed checkpoint says
     that another entry stood here), `cut_off` (a checkpoint kept elsewhere speaks of entries that are gone),
+    `lost` (so are these, and a signed restore says that it couldn't read what it replaced),
     `unsealed` (thousands of entries from this one on without a checkpoint), `pruned` (the beginning was cut
-    off without a signature that vouches for the cut, or the rows left of it were changed), `pruned_unsigned`
-    (no signature covers the entry that tells of a pruning), `archive` (an archive of pruned entries is
-    missing, or not the one that was written),
+    off without a signature that vouches for the cut, or the rows left of it were changed), `unsigned`
+    (an entry that tells of a pruning or a restore, which no signature covers), `foreign` (another program
+    changed the chain while the daemon ran, and nobody with the key accepted that), `archive` (an
+    archive of pruned entries is missing, or not the one that was written),
+    `token`, `user` (not as the last entries about it say, or never added), `adjustment`, `own_price` (a row
+    that no entry tells of, or the other way), `hold` (of a request that can't be running any more),
     `sums` (the daily sums aren't those of the ledger), `trigger` (a guard against changes is gone),
     `database` (unreadable from here on).
     """
@@ -47,7 +51,8 @@ class Problem:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a check found. `head` is the last entry's hash in hex; `problems` are the first
-    thousand; `comparison` says how checkpoints kept elsewhere fared."""
+    thousand; `comparison` says how checkpoints kept elsewhere fared; `open_holds` counts
+    requests that run, or that the next start will settle."""
 
     ok: bool
     entries: int
@@ -55,6 +60,7 @@ class Verdict:
     first_bad: int | None
     problems: tuple[Problem, ...]
     comparison: Comparison | None = None
+    open_holds: int = 0
 
 
 @dataclass(slots=True)

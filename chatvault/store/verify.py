@@ -18,12 +18,13 @@ from chatvault.core.chain import DOMAIN
 from chatvault.core.checkpoint import Checkpoint
 from chatvault.store.archives import check_archives
 from chatvault.store.checkpoints import KIND
-from chatvault.store.entries import REFUSED, SETTLED, Head
+from chatvault.store.entries import REFUSED, SETTLED, SIGNED_AT_BIRTH, Head
 from chatvault.store.migrations import MIGRATIONS
 from chatvault.store.pruned_rows import check_base
 from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
 from chatvault.store.verdict import Comparison, Findings, Verdict
+from chatvault.store.verify_books import BooksCheck
 from chatvault.store.verify_checkpoints import CheckpointCheck, compare
 from chatvault.store.verify_rows import ENTRIES_WITH_ROWS, RowCheck
 
@@ -54,13 +55,14 @@ def verify(
     """Check the chain: hashes, numbers without a gap, the ids beside the bodies, the triggers that guard it,
     and its checkpoints, with `keys` their signatures too.
 
-    `full` also compares each ledger row with its entry, both ways, the rate cards with their ids, and the
-    daily sums with the ledger. `against` are checkpoints that were kept elsewhere, `archives` is the folder
-    with what was pruned.
+    `full` also compares each ledger row with its entry, both ways, the rate cards with their ids, the daily
+    sums with the ledger; and access tokens, users, own prices and adjustments with what entries say of them.
+    `against` are checkpoints that were kept elsewhere, `archives` is the folder with what was pruned.
     """
     findings = Findings()
     check: _Check | None = None
     comparison: Comparison | None = None
+    open_holds = 0
     try:
         with reader.snapshot():
             base = reader.base()
@@ -68,12 +70,15 @@ def verify(
             _check_triggers(reader, findings)
             checkpoints = CheckpointCheck(reader, findings, keys=keys, base=base)
             rows = RowCheck(reader, findings, base) if full else None
+            books = BooksCheck(reader, findings, base) if full else None
             entries = reader.select(ENTRIES_WITH_ROWS if full else _ENTRIES, (base.seq,))
-            check.run(entries, rows, checkpoints)
+            check.run(entries, rows, books, checkpoints)
             check_base(reader, findings)
             checkpoints.finish(check.seq)
             if rows is not None:
                 rows.finish()
+            if books is not None:
+                open_holds = books.finish()
             archived = None if archives is None else check_archives(reader, archives, findings)
             if against is not None:
                 comparison = compare(reader, against, keys or TrustedKeys(), findings, archived=archived)
@@ -87,6 +92,7 @@ def verify(
         findings.first_bad,
         tuple(findings.kept),
         comparison=comparison,
+        open_holds=open_holds,
     )
 
 
@@ -98,7 +104,13 @@ class _Check:
         self.entries = 0
         self.seq, self.head = base
 
-    def run(self, lines: sqlite3.Cursor, rows: RowCheck | None, checkpoints: CheckpointCheck) -> None:
+    def run(
+        self,
+        lines: sqlite3.Cursor,
+        rows: RowCheck | None,
+        books: BooksCheck | None,
+        checkpoints: CheckpointCheck,
+    ) -> None:
         # Written for speed: ten million entries are read in one go.
         sha256, numbers, kinds = hashlib.sha256, struct.Struct(">qq").pack, dict[str, bytes]()
         wrong = self.findings.add
@@ -126,8 +138,13 @@ class _Check:
             if is_request:
                 if rows is not None:
                     rows.check(seq, request_id, body)
-            elif kind == KIND:
+                continue
+            if books is not None:
+                books.entry(seq, ts_ms, kind, body)
+            if kind == KIND:
                 checkpoints.entry(seq, body)
+            elif kind in SIGNED_AT_BIRTH:
+                checkpoints.signed_at_birth(seq, kind)
 
 
 def _check_triggers(reader: Reader, findings: Findings) -> None:

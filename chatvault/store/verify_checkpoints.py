@@ -7,13 +7,11 @@ import msgspec
 
 from chatvault.core.checkpoint import Checkpoint
 from chatvault.store.checkpoints import all_checkpoints
-from chatvault.store.entries import Head
+from chatvault.store.entries import FOREIGN, RESTORED, Head
 from chatvault.store.pruned_rows import last_pruned
 from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
 from chatvault.store.verdict import Comparison, Findings
-
-RESTORED = "backup.restored"
 
 # A group may write 1,024 entries before it looks whether a checkpoint is due: this many never go without.
 _MOST_UNSEALED = 5000
@@ -25,6 +23,7 @@ class _Line(msgspec.Struct):
 
 class _Restore(msgspec.Struct):
     highest_seq: int | None = None
+    replaced_head: str | None = None
 
 
 _line_of = msgspec.json.Decoder(_Line).decode
@@ -40,6 +39,7 @@ class CheckpointCheck:
         self._keys = keys
         self._base = base
         self._in_chain: dict[int, str] = {}
+        self._signed_at_birth: list[tuple[int, str]] = []
 
     def entry(self, seq: int, body: bytes) -> None:
         """Take an entry that holds a checkpoint."""
@@ -47,6 +47,10 @@ class CheckpointCheck:
             self._in_chain[seq - 1] = _line_of(body).line
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._findings.add("checkpoint", seq=seq)
+
+    def signed_at_birth(self, seq: int, kind: str) -> None:
+        """Take an entry that only a signature makes believable: of a pruning, a restore, a foreign hand."""
+        self._signed_at_birth.append((seq, kind))
 
     def finish(self, head_seq: int) -> None:
         """Check signatures, hashes, and that table and chain hold the same checkpoints."""
@@ -71,18 +75,20 @@ class CheckpointCheck:
         for seq in self._in_chain:
             wrong("checkpoint", seq=seq)
         self._check_base(believed)
+        sealed = max(believed, default=0)
+        for seq, kind in self._signed_at_birth:
+            if seq > sealed:
+                wrong("foreign" if kind == FOREIGN else "unsigned", seq=seq)
         if self._keys is not None and self._keys.by_fingerprint and head_seq - last > _MOST_UNSEALED:
             wrong("unsealed", seq=last + 1)
 
     def _check_base(self, believed: Mapping[int, bytes]) -> None:
-        """See that signatures vouch for the hash the rest begins with, and for the entry that says so."""
+        """See that a signature vouches for the hash that the rest of the chain begins with."""
         pruned = last_pruned(self._reader)
         if pruned is None:
             return
         if believed.get(pruned.seq) != pruned.hash:
             self._findings.add("pruned", seq=pruned.seq)
-        if max(believed, default=0) < pruned.entry:
-            self._findings.add("pruned_unsigned", seq=pruned.entry)
 
 
 def compare(
@@ -100,8 +106,9 @@ def compare(
 
     Adds `rewritten` (another entry stands there), `cut_off` (the chain ends before it), `signature` and
     `unknown_signer` to `findings`. A checkpoint that doesn't fit is excused by a restored backup only where
-    a later, signed checkpoint in the database covers the entry of the restore: nobody without the key can
-    make one.
+    a later checkpoint in the database, signed by the same key, covers the entry of the restore, and that
+    entry says what was replaced: nobody without the key can make one. A signed restore that doesn't say, of
+    a database that couldn't be read, excuses nothing: that is `lost`.
     """
     base = reader.base()
     head = reader.head()
@@ -133,11 +140,14 @@ def compare(
                 for each in restores
                 if each.seq <= seq
                 and checkpoint.statement.ts_ms <= each.ts_ms
+                and checkpoint.statement.signer in each.signers
                 and (each.highest_seq is None or seq <= each.highest_seq)
             ),
             None,
         )
-        if excuse is not None:
+        if excuse is not None and excuse.highest_seq is None:
+            findings.add("lost", seq=seq)
+        elif excuse is not None:
             lost.append(seq)
             restored_at = excuse.seq
         else:
@@ -150,6 +160,7 @@ class _Restored:
     seq: int
     ts_ms: int
     highest_seq: int | None
+    signers: frozenset[str]
 
 
 def _signed_restores(reader: Reader, keys: TrustedKeys) -> list[_Restored]:
@@ -159,26 +170,25 @@ def _signed_restores(reader: Reader, keys: TrustedKeys) -> list[_Restored]:
     if not rows:
         return []
     base = reader.base()
-    sealed = max(
-        (
-            seq
-            for seq, digest, checkpoint in all_checkpoints(reader)
-            if checkpoint is not None
-            and checkpoint.seq == seq
-            and checkpoint.statement.hash == digest
+    sealed: dict[str, int] = {}
+    for seq, digest, checkpoint in all_checkpoints(reader):
+        if (
+            checkpoint is not None
+            and (checkpoint.seq, checkpoint.statement.hash) == (seq, digest)
             and keys.believes(checkpoint)
             and _hash_at(reader, seq, base) == digest
-        ),
-        default=0,
-    )
+        ):
+            sealed[checkpoint.statement.signer] = seq
     found = []
     for seq, ts_ms, body in rows:
         try:
             restore = _restore_of(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
-        if seq <= sealed:
-            found.append(_Restored(int(seq), int(ts_ms), restore.highest_seq))
+        signers = frozenset(signer for signer, last in sealed.items() if seq <= last)
+        if signers:
+            highest = None if restore.replaced_head is None else restore.highest_seq
+            found.append(_Restored(int(seq), int(ts_ms), highest, signers))
     return found
 
 

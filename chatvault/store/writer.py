@@ -2,6 +2,8 @@
 
 import asyncio
 import concurrent.futures
+import logging
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, cast
@@ -9,20 +11,24 @@ from typing import TypeVar, cast
 from chatvault.core.chain import Json
 from chatvault.core.checkpoint import Checkpoint
 from chatvault.core.ledger import Attempt, Hold, LedgerRow
-from chatvault.store import content, request_ids
+from chatvault.errors import StoreError
+from chatvault.store import content, faults, request_ids
 from chatvault.store.checkpoints import Sealer, seal
 from chatvault.store.content import Sealed
 from chatvault.store.database import open_database
-from chatvault.store.entries import Head
+from chatvault.store.entries import ACCEPTED, Head
 from chatvault.store.group_commit import GroupCommit
 from chatvault.store.recovery import settle_open_holds
 from chatvault.store.reserve import Reserve
 from chatvault.store.rows import hold_values
 from chatvault.store.signing import Signer
+from chatvault.store.tail import doubt_about
 from chatvault.store.transaction import Transaction
 from chatvault.store.waiting import Change, Mark, NewCard, NewHold, Record, Settlement
 
 T = TypeVar("T")
+
+_log = logging.getLogger("chatvault.audit")
 
 
 class Store:
@@ -55,23 +61,35 @@ class Store:
         now_ms: Callable[[], int],
         signer: Signer | None = None,
         has_reserve: bool = False,
+        is_restored: bool = False,
+        accepts_doubt: bool = False,
     ) -> "Store":
         """Open the database at `path`, making or migrating it, and settle what a crash left open.
 
         `now_ms` is the wall clock; with a `signer` the chain gets its checkpoints; with a reserve room is
-        kept free to settle what runs when the disk fills up. Raises DatabaseTooNew, DatabaseDamaged,
+        kept free to settle what runs when the disk fills up. Before anything is signed the chain's end is
+        read: `is_restored` says that it is a backup's, `accepts_doubt` that it is signed whatever it is like,
+        and an entry says so. Raises DatabaseTooNew, DatabaseDamaged,
         StorageFull or StoreError.
         """
         connection = open_database(path, now_ms=now_ms)
         try:
+            doubt = None if signer is None else _doubt(connection, signer, is_restored=is_restored)
             recovered = settle_open_holds(connection, now_ms())
             sealer = Sealer(signer, connection) if signer is not None else None
             reserve = Reserve(path.with_name(f"{path.name}.reserve")) if has_reserve else None
-            writer = GroupCommit(connection, now_ms, sealer=sealer, reserve=reserve)
+            writer = GroupCommit(
+                connection, now_ms, sealer=sealer, reserve=reserve, doubt=None if accepts_doubt else doubt
+            )
         except BaseException:
             connection.close()
             raise
         writer.start()
+        if doubt is not None and accepts_doubt:
+            accepted: Change[object] = Change(
+                lambda tx: tx.append(ACCEPTED, {"doubt": doubt}), is_durable=True
+            )
+            writer.put(accepted)
 
         def closing() -> None:
             connection.close()
@@ -132,8 +150,14 @@ class Store:
     def checkpoint(self, tx: Transaction) -> Checkpoint | None:
         """Sign the chain's head: a change for `submit` or `run`.
 
-        None for an empty chain, or a store without a signer. Raises StoreError.
+        None for an empty chain, or a store without a signer. Raises StoreError, also for a chain that there
+        is a doubt about.
         """
+        if self.doubt is not None:
+            raise StoreError(
+                f"no checkpoint is signed: {self.doubt}",
+                hint="journalctl -u chatvault | chatvault audit verify --full --against -",
+            )
         signer, sealer = self._signer, self._sealer
         found = seal(tx, signer) if signer is not None else None
         if found is not None and sealer is not None:
@@ -192,6 +216,11 @@ class Store:
         return self._writer.problem
 
     @property
+    def doubt(self) -> str | None:
+        """Why the audit chain isn't signed any more, None where it is."""
+        return self._writer.doubt
+
+    @property
     def defects(self) -> int:
         """How many things were turned away that ChatVault should never have asked for."""
         return self._writer.defects
@@ -200,3 +229,13 @@ class Store:
     def is_alive(self) -> bool:
         """Whether the writer's thread runs."""
         return self._writer.is_alive
+
+
+def _doubt(connection: sqlite3.Connection, signer: Signer, *, is_restored: bool) -> str | None:
+    try:
+        doubt = doubt_about(connection, signer.folder, is_restored=is_restored)
+    except sqlite3.DatabaseError as error:
+        raise faults.store_error(error) from error
+    if doubt is not None:
+        _log.critical("the audit chain's end can't be trusted, so nothing is signed: %s", doubt)
+    return doubt

@@ -55,6 +55,18 @@ def test_a_price_is_set_listed_and_taken_back_without_a_daemon(chatvault: Progra
     assert chatvault.run("prices", "set", "deepseek/new", "--remove").code == 2
 
 
+def test_a_price_for_a_provider_that_is_not_there_is_refused(chatvault: Program) -> None:
+    chatvault.places.config.parent.mkdir(parents=True, exist_ok=True)
+    chatvault.places.config.write_text("providers: {echo: {kind: echo}}")
+    prices = ("--input", "1", "--output", "2")
+
+    outcome = chatvault.run("prices", "set", "nope/m", *prices)
+
+    assert (outcome.code, "no provider 'nope'" in outcome.err) == (2, True)
+    assert chatvault.run("prices", "set", "echo/a/b", *prices).code == 0
+    assert chatvault.run("prices", "set", "m", *prices).code == 0
+
+
 def test_repricing_needs_the_daemon(chatvault: Program) -> None:
     assert chatvault.run("prices", "reprice", "--since", "7d").code == 3
     assert chatvault.run("prices", "reprice", "--since", "soon").code == 2

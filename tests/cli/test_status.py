@@ -12,6 +12,7 @@ async def status(query: JsonObject) -> JsonObject:
         "started_at_ms": 1795647952741,
         "uptime_seconds": 93_784,
         "memory_bytes": 44_539_904,
+        "tunnel": {"schema": 1, "state": "off", "since": 1795647952741},
         "providers": [{"name": "echo", "queued": 0, "trouble": None}],
     }
 
@@ -33,3 +34,12 @@ def test_people_get_units_and_their_zone(chatvault: Program) -> None:
         "44.5 MB",
     ]
     assert lines[-1] == "  name echo, queued 0, trouble –"
+
+
+def test_people_get_neither_a_schema_nor_an_epoch(chatvault: Program) -> None:
+    chatvault.places.run_dir.mkdir(mode=0o700)
+    with serving(chatvault.places.control_socket, {("GET", "/v1/status"): status}):
+        said = chatvault.run("status").out
+
+    assert "schema" not in said and "1795647952741" not in said
+    assert "  since  2026-11-25 23:05:52 UTC" in said

@@ -52,7 +52,9 @@ def test_a_pruned_chain_goes_on_and_verifies(serve: Serve, upstream: Upstream) -
     time.sleep(1.1)
     before = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     new = _ask(daemon, 5)
-    done = daemon.json("audit", "prune", "--before", before, "--tz", "UTC")
+    refused = daemon.run("audit", "prune", "--keep", "0d")
+    assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
+    done = daemon.json("audit", "prune", "--before", before, "--tz", "UTC", "--yes")
     assert (done["first"], done["last"]) == (1, sealed)
     assert _checked(daemon, done["archive"]).returncode == 0
     assert daemon.query("SELECT min(seq) AS first FROM audit") == [{"first": sealed + 1}]
@@ -60,7 +62,8 @@ def test_a_pruned_chain_goes_on_and_verifies(serve: Serve, upstream: Upstream) -
     for request_id in (*old, *new):
         assert daemon.json("usage", "show", request_id)["id"] == request_id
     assert daemon.json("usage")["total"]["requests"] == 10
-    assert daemon.run("audit", "prune", "--before", before, "--tz", "UTC").returncode == 2
+    again = daemon.run("audit", "prune", "--before", before, "--tz", "UTC", "--yes")
+    assert (again.returncode, "nothing to prune" in again.stderr) == (2, True)
     daemon.stop()
     daemon.start()
     _ask(daemon, 1)

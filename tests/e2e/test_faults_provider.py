@@ -270,3 +270,14 @@ def test_after_all_of_them_an_ordinary_request_is_answered(books: Books, upstrea
     upstream.script = fitting
     for is_stream in (True, False):
         _meet(books, chat(MODEL, stream=is_stream), _OK, is_stream=is_stream)
+
+
+def test_a_provider_that_is_not_there_is_named_and_its_address_is_not(books: Books) -> None:
+    daemon = books.daemon
+    heard = ask(daemon.url, daemon.secrets[-1], chat("dead/gone", max_tokens=50), timeout=20)
+    books.ids.append(heard.id)
+
+    assert (heard.status, (heard.error or {})["message"]) == (502, "dead: connection refused")
+    assert "127.0.0.1" not in heard.body.decode()
+    assert "connection refused" in daemon.log and "127.0.0.1:" in daemon.log
+    books.check()

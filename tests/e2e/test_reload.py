@@ -4,13 +4,17 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.clients import NO_TLS
 from tests.support.daemon import Daemon, Serve
 from tests.support.openai_shape import MODEL, settings, streamed
 from tests.support.scripted import Upstream
+from tests.support.small_disk import Filler, small_disk
 from tests.support.streams import hear
 
 ECHO = {"providers": {"echo": {"kind": "echo"}}}
@@ -152,4 +156,106 @@ def test_a_drain_ends_the_daemon_after_its_answers(serve: Serve) -> None:
     assert answer["requests_in_flight"] == 0
     assert process.wait(10) == 0
     daemon.process = None
-    assert kinds(daemon)[-1] == "daemon.stopped"
+    assert "daemon.stopped" in kinds(daemon)[-2:]
+
+
+def test_an_emptied_file_is_refused(serve: Serve) -> None:
+    daemon = serve(ECHO)
+    secret = daemon.add_token()
+    daemon.write_config("")
+
+    done = daemon.run("config", "reload")
+
+    assert done.returncode == 2
+    assert "no provider" in done.stderr
+    assert ask(daemon, secret, "echo/echo").status_code == 200
+    assert "no provider" in daemon.json("status")["conditions"][0]["detail"]
+
+
+def test_what_needs_a_restart_is_told_by_what_runs(serve: Serve) -> None:
+    daemon = serve(ECHO)
+    daemon.write_config({**ECHO, "server": {"max_connections": 5}})
+    daemon.json("config", "reload")
+
+    again = daemon.json("config", "reload")
+    assert (again["changed"], again["needs_restart"]) == ([], ["server.max_connections"])
+    daemon.write_config(ECHO)
+    assert daemon.json("config", "reload")["needs_restart"] == []
+
+
+def test_a_tunnel_that_was_set_after_the_start_says_that_a_restart_is_needed(serve: Serve) -> None:
+    daemon = serve(ECHO)
+    done = daemon.run("tunnel", "up")
+    assert (done.returncode, "name no relay" in done.stderr) == (2, True)
+    daemon.write_config({**ECHO, "tunnel": {"host": "192.0.2.1", "allow_plain_http": True}})
+    daemon.json("config", "reload")
+
+    done = daemon.run("tunnel", "up")
+
+    assert done.returncode == 2
+    assert "they hold after a restart" in done.stderr
+    assert "restart" in daemon.json("tunnel", "status")["hint"]
+
+
+def _models(daemon: Daemon, secret: str) -> list[str]:
+    headers = {"authorization": f"Bearer {secret}"}
+    answer = httpx.get(f"{daemon.url}/v1/models", headers=headers, verify=NO_TLS)
+    return [each["id"] for each in answer.json()["data"]]
+
+
+class TestFullDisk:
+    """On a disk without room a reload is refused whole, and a revocation holds all the same."""
+
+    @pytest.fixture
+    def daemon(self, tmp_path: Path) -> Iterator[Daemon]:
+        with small_disk(tmp_path / "disk", megabytes=48) as disk:
+            daemon = Daemon(disk / "home", ECHO).start()
+            try:
+                daemon.add_token()
+                self.filler = Filler(disk)
+                yield daemon
+            finally:
+                self.filler.free()
+                daemon.stop()
+
+    def fill(self, daemon: Daemon) -> None:
+        self.filler.fill()
+        for _ in range(2000):
+            if daemon.run("tokens", "add", f"more{time.monotonic_ns()}").returncode != 0:
+                return
+        raise AssertionError("the disk is not full at all")
+
+    def test_good_settings_change_nothing(self, daemon: Daemon) -> None:
+        secret = daemon.secrets[-1]
+        self.fill(daemon)
+        (daemon.home / "config.yaml").write_text("providers: {other: {kind: echo}}")
+
+        done = daemon.run("config", "reload")
+
+        assert (done.returncode, "full" in done.stderr) == (1, True), done.stderr
+        assert _models(daemon, secret) == ["echo/echo"]
+
+    def test_bad_settings_say_what_is_wrong_with_them(self, daemon: Daemon) -> None:
+        self.fill(daemon)
+        (daemon.home / "config.yaml").write_text("providers: {echo: {kind: eccho}}")
+
+        done = daemon.run("config", "reload")
+
+        assert (done.returncode, "eccho" in done.stderr) == (2, True), done.stderr
+
+    def test_a_revocation_holds_at_once_and_says_that_it_is_not_written_down(self, daemon: Daemon) -> None:
+        secret = daemon.secrets[-1]
+        name = daemon.json("tokens", "list")["tokens"][0]["name"]
+        assert ask(daemon, secret, "echo/echo").status_code == 200
+        self.fill(daemon)
+
+        done = daemon.run("tokens", "revoke", name)
+
+        assert (done.returncode, "not be written down" in done.stderr) == (1, True), done.stderr
+        assert ask(daemon, secret, "echo/echo").status_code == 401
+        self.filler.free()
+        deadline = time.monotonic() + 20
+        while daemon.run("tokens", "add", f"later{time.monotonic_ns()}").returncode != 0:
+            assert time.monotonic() < deadline, daemon.log
+        assert ask(daemon, secret, "echo/echo").status_code == 401
+        assert daemon.run("tokens", "revoke", name).returncode == 0

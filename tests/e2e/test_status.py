@@ -6,20 +6,18 @@ import sys
 
 from tests.support.clients import ask, chat
 from tests.support.daemon import Serve
-from tests.support.scripted import Answer, Seen, Upstream, json_answer
+from tests.support.scripted import Upstream, json_answer
 
-
-def as_ollama(seen: Seen) -> Answer:
-    """Answer as an Ollama that holds one model, three quarters of it in video memory."""
-    if seen.path == "/api/ps":
-        return json_answer({"models": [{"name": "tiny:1b", "size": 4000, "size_vram": 3000}]})
-    if seen.path == "/api/version":
-        return json_answer({"version": "0.30.1"})
-    return json_answer({"models": []})
+# What an Ollama says that holds one model, three quarters of it in video memory.
+OLLAMA = {
+    "/api/ps": {"models": [{"name": "tiny:1b", "size": 4000, "size_vram": 3000}]},
+    "/api/version": {"version": "0.30.1"},
+    "/api/tags": {"models": []},
+}
 
 
 def test_it_tells_of_use_memory_network_and_loaded_models(serve: Serve, upstream: Upstream) -> None:
-    upstream.script = as_ollama
+    upstream.lists.update({path: json_answer(answer) for path, answer in OLLAMA.items()})
     daemon = serve(
         {"providers": {"ollama": {"kind": "ollama", "base_url": upstream.url}, "echo": {"kind": "echo"}}}
     )

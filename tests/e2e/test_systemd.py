@@ -362,11 +362,21 @@ def test_the_group_reads_root_changes_and_a_stranger_is_told_why(box: Box) -> No
     for words in (["usage"], ["status"], ["audit", "verify"]):
         done = box.run(PROGRAM, *words, user="eve")
         assert (done.returncode, "group chatvault" in done.stderr) == (4, True), (words, done.stderr)
+    for user in ("ann", "eve"):
+        for words in (["keys", "list"], ["doctor"], ["config", "show"], ["config", "check"]):
+            done = box.run(PROGRAM, *words, user=user)
+            assert (done.returncode, "/etc/chatvault" in done.stderr) == (4, True), (user, words, done.stderr)
+    box.ok("systemctl", "stop", "chatvault.socket", "chatvault")
+    done = box.run(PROGRAM, "status")
+    assert (done.returncode, "Try: systemctl start chatvault\n" in done.stderr) == (3, True), done.stderr
 
 
 def test_the_timers_jobs_do_their_work_beside_the_daemon_and_without(box: Box) -> None:
     secret = box.settle_in(ECHO)
     assert box.ask(secret)[0] == 200
+    assert "chatvault-backup.timer" not in box.ok("systemctl", "list-timers", "--all")
+    assert box.json("backup", "create")["path"].startswith("/var/lib/chatvault/")
+    time.sleep(1.1)
     for _ in range(2):
         for job in ("chatvault-backup", "chatvault-verify"):
             done = box.run("systemctl", "start", f"{job}.service")

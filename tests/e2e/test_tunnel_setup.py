@@ -161,9 +161,14 @@ def test_a_limit_that_another_line_overrides_is_an_error(there: World, daemon: H
     there.relay.write("/etc/ssh/sshd_config.d/00-early.conf", f"Match all\n  {line}\n")
     try:
         before = _files(there)
-        done = daemon.run("tunnel", "setup", _DESTINATION)
-        assert done.returncode == 1
-        assert f"'{line.lower()}' holds for chatvault-relay" in done.stderr
+        for more in ([], ["--dry-run"]):
+            done = daemon.run("tunnel", "setup", _DESTINATION, *more)
+            assert done.returncode == 1
+            assert f"'{line.lower()}' holds for chatvault-relay" in done.stderr
+            assert _files(there) == before
+        with there.daemon(_settings_of(user="fresh7"), is_set_up=False, is_started=False) as fresh:
+            assert fresh.run("tunnel", "setup", _DESTINATION).returncode == 1
+        assert "fresh7" not in there.relay.read("/etc/passwd")
         assert _files(there) == before
     finally:
         there.net.relay.run("rm", "/etc/ssh/sshd_config.d/00-early.conf")

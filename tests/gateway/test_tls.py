@@ -169,11 +169,18 @@ def test_the_daemon_looks_for_changes_by_itself(tmp_path: Path, authority: Pair)
     before = certificates.facts.fingerprint
 
     async def main() -> None:
-        looking = asyncio.ensure_future(certificates.keep_fresh(look_seconds=0.01))
+        told: list[str | None] = []
+        looking = asyncio.ensure_future(certificates.keep_fresh(told.append, look_seconds=0.01))
+        files.cert.write_text("nonsense")
+        async with asyncio.timeout(5):
+            while not told:
+                await asyncio.sleep(0.01)
+        assert "no certificate" in str(told[0]) and certificates.facts.fingerprint == before
         files.write(made(authority))
         async with asyncio.timeout(5):
             while certificates.facts.fingerprint == before:
                 await asyncio.sleep(0.01)
+        assert told[-1] is None
         looking.cancel()
 
     asyncio.run(main())
@@ -226,3 +233,7 @@ class TestDoctor:
     )
     def test_without_one_it_matters_who_can_listen(self, host: str, status: str) -> None:
         assert check_tls(None, None, host=host, names=(), now=NOW).status == status
+
+    def test_a_tunnel_without_one_fails_whoever_can_listen_here(self) -> None:
+        found = check_tls(None, None, host="127.0.0.1", names=(), now=NOW, has_tunnel=True)
+        assert found.status == "fail" and "tunnel" in found.detail

@@ -57,14 +57,14 @@ def _kept(path: Path) -> list[Checkpoint]:
 
 def _write_anew(path: Path, first: int) -> None:
     """Change entry `first` and hash all entries from there on, as whoever knows the format could."""
-    rows = rows_of(path, "SELECT seq, ts_ms, kind, body, hash FROM audit ORDER BY seq")
+    rows = rows_of(path, "SELECT seq, ts_ms, kind, body, hash, request_id FROM audit ORDER BY seq")
     previous = rows[first - 2][4]
     statements = []
-    for seq, ts_ms, kind, body, _ in rows[first - 1 :]:
+    for seq, ts_ms, kind, body, *_ in rows[first - 1 :]:
         text = body.replace("429", "200") if seq == first else body
         previous = entry_hash(previous, seq=seq, ts_ms=ts_ms, kind=kind, body=text.encode())
         statements.append(f"UPDATE audit SET body = '{text}', hash = x'{previous.hex()}' WHERE seq = {seq}")
-    statements.append("UPDATE ledger SET http_status = 200 WHERE id = '" + a_refusal(first - 1).id + "'")
+    statements.append(f"UPDATE ledger SET http_status = 200 WHERE id = '{rows[first - 1][5]}'")
     tamper(path, *statements)
 
 

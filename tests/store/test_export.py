@@ -16,7 +16,7 @@ from chatvault.core.chain import GENESIS, canonical, entry_hash
 from chatvault.core.checkpoint import Checkpoint, read_lines
 from chatvault.errors import StoreError, UsageError
 from chatvault.store import export, prune, pruned_rows
-from chatvault.store.entries import Head
+from chatvault.store.entries import PRUNED, Head
 from chatvault.store.export import Export, Format, Stretch
 from chatvault.store.migrations import MIGRATIONS
 from chatvault.store.reader import Reader
@@ -232,10 +232,10 @@ class TestPruning:
     def test_a_forged_pruning_does_not_make_a_chain_whole(self, path: Path) -> None:
         kept = _kept(path)
         _forge_pruning(path, base=Head(33, bytes(32)))
-        assert {"pruned", "pruned_unsigned"} <= _kinds(_verify(path))
+        assert {"pruned", "unsigned"} <= _kinds(_verify(path))
         # One cut at a true checkpoint, with its true hash, still tells of itself in an entry nobody signed.
         _forge_pruning(path, base=Head(kept[-1].seq, kept[-1].statement.hash))
-        assert "pruned_unsigned" in _kinds(_verify(path))
+        assert "unsigned" in _kinds(_verify(path))
 
     def test_a_line_from_before_the_cut_fits_only_what_is_kept_of_it(self, path: Path) -> None:
         kept = _kept(path)
@@ -273,10 +273,10 @@ def _forge_pruning(path: Path, *, base: Head) -> None:
         count, digest = pruned_rows.count_and_digest(reader.connection, "temp.settled")
     told = pruned_rows.Pruned(base.seq, NOON, base.hash, base.seq + 1, "a.ndjson", bytes(32), count, digest)
     body = canonical(told.body())
-    entry = entry_hash(base.hash, seq=base.seq + 1, ts_ms=NOON, kind=pruned_rows.KIND, body=body)
+    entry = entry_hash(base.hash, seq=base.seq + 1, ts_ms=NOON, kind=PRUNED, body=body)
     with closing(sqlite3.connect(path, isolation_level=None)) as shell:
         shell.execute("DROP TRIGGER audit_no_gap")
-        row = (base.seq + 1, NOON, pruned_rows.KIND, body.decode(), entry)
+        row = (base.seq + 1, NOON, PRUNED, body.decode(), entry)
         shell.execute("INSERT INTO audit(seq, ts_ms, kind, body, hash) VALUES (?,?,?,?,?)", row)
         shell.execute("INSERT INTO pruned VALUES (?,?,?,?,?,?,?,?)", told)
         for migration in MIGRATIONS:

@@ -108,7 +108,7 @@ def test_a_short_lock_is_waited_out(path: Path) -> None:
     assert rows_of(path, "SELECT count(*) FROM hold") == [(1,)]
 
 
-def test_what_another_program_appended_is_followed(path: Path) -> None:
+def test_what_another_program_appended_is_followed_and_told(path: Path) -> None:
     from chatvault.store.reader import Reader
     from chatvault.store.verify import verify
 
@@ -125,8 +125,10 @@ def test_what_another_program_appended_is_followed(path: Path) -> None:
     with opened(path) as store:
         do(store, work)
     with Reader.open(path) as reader:
-        assert [entry.kind for entry in reader.entries()] == ["tunnel.up", "token.added", "tunnel.down"]
-        assert verify(reader, full=True).ok
+        assert [entry.kind for entry in reader.entries()] == [
+            *("tunnel.up", "token.added", "audit.foreign", "tunnel.down"),
+        ]
+        assert [each.kind for each in verify(reader, full=False).problems] == ["foreign"]
 
 
 def test_a_group_that_can_not_be_written_by_the_end_is_left_to_recovery(

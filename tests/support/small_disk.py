@@ -42,4 +42,4 @@ class Filler:
 
     def free(self) -> None:
         """Give the room back."""
-        self._path.unlink()
+        self._path.unlink(missing_ok=True)

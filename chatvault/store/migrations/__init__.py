@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chatvault.store.migrations import m0001_first, m0002_audit, m0003_prices
+from chatvault.store.migrations import m0001_first, m0002_audit, m0003_prices, m0004_adjustments
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,4 +17,5 @@ MIGRATIONS = (
     Migration(1, m0001_first.STATEMENTS),
     Migration(2, m0002_audit.STATEMENTS),
     Migration(3, m0003_prices.STATEMENTS),
+    Migration(4, m0004_adjustments.STATEMENTS),
 )

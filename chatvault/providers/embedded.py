@@ -37,6 +37,8 @@ _MAX_ERROR_BYTES = 1024 * 1024
 _NOTICE_SECONDS = 1.0
 # What native libraries may need to be found and to work; keys and tokens in our environment stay here.
 _PASSED_ON = ("LD_LIBRARY_PATH", "PATH", "TMPDIR")
+# Not told when to stop, it can go round in circles until its context is full: ten minutes on a slow CPU.
+_UNASKED_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +119,10 @@ class Embedded:
         )
 
     def output_limit(self, request: ChatRequest, model: str) -> int | None:
-        """Return `max_tokens`, else what the context has room for."""
-        return self._settings.context_tokens if request.max_tokens is None else request.max_tokens
+        """Return `max_tokens`, else what an answer of so small a model is worth."""
+        if request.max_tokens is not None:
+            return request.max_tokens
+        return min(self._settings.context_tokens, _UNASKED_TOKENS)
 
     async def complete(self, request: ChatRequest, model: str) -> Completion:
         """Answer whole. Raises RequestError, ProviderError."""

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 from tests.support.clients import ask, chat, new_client
@@ -11,7 +12,7 @@ from tests.support.scripted import Upstream
 
 
 def _rows(path: Path, sql: str) -> list[tuple[object, ...]]:
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         found = connection.execute(sql).fetchall()
     connection.close()
     return found
@@ -69,7 +70,7 @@ def test_a_tail_written_anew_is_found_by_the_log(serve: Serve, upstream: Upstrea
     line = daemon.json("audit", "checkpoint")["line"]
     assert line in daemon.log
     daemon.stop()
-    with sqlite3.connect(daemon.home / "chatvault.db") as connection:
+    with closing(sqlite3.connect(daemon.home / "chatvault.db")) as connection, connection:
         guards = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in guards:
             connection.execute(f"DROP TRIGGER {name}")

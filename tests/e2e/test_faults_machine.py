@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -301,7 +302,7 @@ class TestDatabase:
         daemon.stop()
         path = daemon.home / "chatvault.db"
         path.rename(daemon.home / "mine")
-        with sqlite3.connect(path) as other:
+        with closing(sqlite3.connect(path)) as other, other:
             other.execute("CREATE TABLE cookies (x)")
         other.close()
         _fails_to_start(daemon, code=1, saying="not a ChatVault database")
@@ -315,7 +316,7 @@ class TestDatabase:
         _ask(books)
         daemon = books.daemon
         daemon.stop()
-        with sqlite3.connect(daemon.home / "chatvault.db") as other:
+        with closing(sqlite3.connect(daemon.home / "chatvault.db")) as other, other:
             columns = (
                 "id, started_at, user_id, token_id, client_ip, via, client, endpoint, model_name, provider"
             )
@@ -560,7 +561,7 @@ def _until_refused(books: Books) -> Heard:
 
 
 def _set_version(daemon: Daemon, number: int) -> None:
-    with sqlite3.connect(daemon.home / "chatvault.db") as other:
+    with closing(sqlite3.connect(daemon.home / "chatvault.db")) as other, other:
         other.execute(f"PRAGMA user_version={number}")
     other.close()
 

@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_the_body_holds_every_column_of_the_row(path: Path) -> None:
 
     with opened(path) as store:
         do(store, work)
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         cursor = connection.execute("SELECT * FROM ledger")
         names = [column[0] for column in cursor.description]
         (cells,) = cursor.fetchall()

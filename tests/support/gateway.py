@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -177,11 +177,10 @@ class Inside:
     async def rows(self) -> list[dict[str, Any]]:
         """Return the ledger, oldest first, once everything is written."""
         await self.store.flush()
-        with sqlite3.connect(f"file:{self.path}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection, connection:
             connection.row_factory = sqlite3.Row
             rows = [dict(row) for row in connection.execute("SELECT * FROM ledger ORDER BY id")]
             assert connection.execute("SELECT count(*) FROM hold").fetchone()[0] == 0
-        connection.close()
         return rows
 
 

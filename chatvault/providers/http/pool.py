@@ -23,7 +23,7 @@ from chatvault.providers.http.dial import Dialer
 from chatvault.providers.http.faults import Disconnected
 from chatvault.providers.http.response import Response
 
-STALE_SECONDS = 2.0
+STALE_SECONDS = 0.3
 
 
 @dataclass(slots=True)

@@ -8,8 +8,10 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from chatvault.core.chain import Json
+from chatvault.store.entries import PRUNED, RESTORED
 
 Columns = dict[str, Json]
 
@@ -24,6 +26,8 @@ ADJUSTMENTS = """SELECT adjustment.ts_ms, request_id, adjustment.cost_picousd, a
     reason, ledger.id IS NOT NULL FROM adjustment LEFT JOIN ledger ON ledger.id = request_id ORDER BY seq"""
 OWN_PRICES = """SELECT ts_ms, model, input, output, cache_read, cache_write_5m, cache_write_1h, from_ms,
     until_ms, note FROM own_price ORDER BY seq"""
+
+_RESTORES = "SELECT seq, kind, ts_ms, CAST(body AS BLOB) FROM audit WHERE kind IN (?, ?) ORDER BY seq"
 
 
 def secret_mark(secret_hash: bytes) -> str:
@@ -61,7 +65,35 @@ def state(connection: sqlite3.Connection) -> Columns:
         "users": users(connection),
         "adjustments": count_and_digest(connection.execute(ADJUSTMENTS)),
         "own_prices": count_and_digest(connection.execute(OWN_PRICES)),
+        "restores": [[*each[:4]] for each in restores(connection)],
     }
+
+
+class Restore(NamedTuple):
+    """A restore of a backup, and the number of the entry that tells of it: its own, or a pruning's."""
+
+    seq: int
+    ts_ms: int
+    highest_seq: int | None
+    replaced_head: str | None
+    told_at: int
+
+
+def restores(connection: sqlite3.Connection) -> list[Restore]:
+    """Return the restores that the chain tells of, the first one first."""
+    found: dict[int, Restore] = {}
+    for seq, kind, ts_ms, body in connection.execute(_RESTORES, (PRUNED, RESTORED)):
+        try:
+            told = json.loads(body)
+            if kind == RESTORED:
+                found[seq] = Restore(seq, ts_ms, told.get("highest_seq"), told.get("replaced_head"), seq)
+            else:
+                for first, at_ms, highest, replaced in told.get("state", {}).get("restores", ()):
+                    found.setdefault(first, Restore(first, at_ms, highest, replaced, seq))
+        except (ValueError, TypeError, AttributeError, IndexError):
+            # `verify` tells of such a body; it excuses nothing.
+            continue
+    return [found[seq] for seq in sorted(found)]
 
 
 def count_and_digest(rows: Iterable[tuple[Json, ...]]) -> list[Json]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import msgspec
 
 from chatvault.core.checkpoint import Checkpoint
+from chatvault.store.books import restores
 from chatvault.store.checkpoints import all_checkpoints
-from chatvault.store.entries import FOREIGN, RESTORED, Head
+from chatvault.store.entries import FOREIGN, Head
 from chatvault.store.pruned_rows import last_pruned
 from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
@@ -21,13 +22,7 @@ class _Line(msgspec.Struct):
     line: str = ""
 
 
-class _Restore(msgspec.Struct):
-    highest_seq: int | None = None
-    replaced_head: str | None = None
-
-
 _line_of = msgspec.json.Decoder(_Line).decode
-_restore_of = msgspec.json.Decoder(_Restore).decode
 
 
 class CheckpointCheck:
@@ -115,7 +110,7 @@ def compare(
     pruned_lines = {
         seq: each.line() for seq, _, each in all_checkpoints(reader) if each is not None and seq < base.seq
     }
-    restores = _signed_restores(reader, keys)
+    excuses = _signed_restores(reader, keys)
     read = matched = 0
     lost: list[int] = []
     restored_at: int | None = None
@@ -137,7 +132,7 @@ def compare(
         excuse = next(
             (
                 each
-                for each in restores
+                for each in excuses
                 if each.seq <= seq
                 and checkpoint.statement.ts_ms <= each.ts_ms
                 and checkpoint.statement.signer in each.signers
@@ -164,10 +159,8 @@ class _Restored:
 
 
 def _signed_restores(reader: Reader, keys: TrustedKeys) -> list[_Restored]:
-    rows = reader.select(
-        "SELECT seq, ts_ms, CAST(body AS BLOB) FROM audit WHERE kind = ? ORDER BY seq", (RESTORED,)
-    ).fetchall()
-    if not rows:
+    told = restores(reader.connection)
+    if not told:
         return []
     base = reader.base()
     sealed: dict[str, int] = {}
@@ -180,15 +173,11 @@ def _signed_restores(reader: Reader, keys: TrustedKeys) -> list[_Restored]:
         ):
             sealed[checkpoint.statement.signer] = seq
     found = []
-    for seq, ts_ms, body in rows:
-        try:
-            restore = _restore_of(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
-        signers = frozenset(signer for signer, last in sealed.items() if seq <= last)
+    for each in told:
+        signers = frozenset(signer for signer, last in sealed.items() if each.told_at <= last)
         if signers:
-            highest = None if restore.replaced_head is None else restore.highest_seq
-            found.append(_Restored(int(seq), int(ts_ms), highest, signers))
+            highest = None if each.replaced_head is None else each.highest_seq
+            found.append(_Restored(each.seq, each.ts_ms, highest, signers))
     return found
 
 

@@ -10,7 +10,7 @@ import pytest
 from chatvault.core.access import secret_hash
 from chatvault.core.checkpoint import Checkpoint, read_lines
 from chatvault.errors import DatabaseDamaged, StoreError, UsageError
-from chatvault.store import backup, tokens
+from chatvault.store import backup, prune, tokens
 from chatvault.store.reader import Reader
 from chatvault.store.restore import Restored, restore
 from chatvault.store.signing import Signer, TrustedKeys
@@ -274,3 +274,29 @@ def test_a_restore_signed_by_another_key_excuses_nothing(path: Path) -> None:
     assert _verify(path).ok
     kinds = {each.kind for each in _verify(path, against=kept).problems}
     assert kinds and kinds <= {"cut_off", "rewritten"}
+
+
+def test_a_log_excuses_it_when_the_restore_itself_was_pruned(path: Path) -> None:
+    copy = _make(path)
+    _fill(path, range(50, 60))
+    kept = list(read_lines(line for (line,) in rows_of(path, "SELECT note FROM checkpoint")))
+    _restore(path, copy)
+    _fill(path, range(70, 90))
+    for first in (100, 120):
+        _prune(path)
+        _fill(path, range(first, first + 10))
+    assert rows_of(path, "SELECT count(*) FROM audit WHERE kind = 'backup.restored'") == [(0,)]
+    verdict = _verify(path, against=kept)
+    assert verdict.ok and verdict.comparison and verdict.comparison.lost_to_restore == (31,)
+
+
+def _prune(path: Path) -> None:
+    keys = path.parent / "keys"
+    plan = prune.prepare(
+        path, path.parent / "archive", before_ms=NOON + 6, signer=Signer(keys), keys=_keys(path)
+    )
+    store = _open(path)
+    store.run(lambda tx: prune.record(tx, plan, store.checkpoint))
+    while store.run(prune.take_out):
+        continue
+    store.close()

@@ -14,7 +14,6 @@ from tests.support.scripted import Upstream
 def _rows(path: Path, sql: str) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(path)) as connection, connection:
         found = connection.execute(sql).fetchall()
-    connection.close()
     return found
 
 
@@ -78,7 +77,6 @@ def test_a_tail_written_anew_is_found_by_the_log(serve: Serve, upstream: Upstrea
         connection.execute("DELETE FROM checkpoint")
         for _, text in guards:
             connection.execute(text)
-    connection.close()
     assert daemon.json("audit", "verify")["ok"]
     found = daemon.json("audit", "verify", "--against", str(daemon.log_path), code=1)
     assert {each["kind"] for each in found["problems"]} == {"cut_off"}

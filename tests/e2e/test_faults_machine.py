@@ -304,7 +304,6 @@ class TestDatabase:
         path.rename(daemon.home / "mine")
         with closing(sqlite3.connect(path)) as other, other:
             other.execute("CREATE TABLE cookies (x)")
-        other.close()
         _fails_to_start(daemon, code=1, saying="not a ChatVault database")
         path.unlink()
         (daemon.home / "mine").rename(path)
@@ -324,7 +323,6 @@ class TestDatabase:
                 f"INSERT INTO hold({columns}, upstream_model, stream, ceiling_picousd, is_local)"
                 f" SELECT {columns}, upstream_model, stream, 1, 0 FROM ledger"
             )
-        other.close()
         daemon.start()
         books.check()
 
@@ -563,7 +561,6 @@ def _until_refused(books: Books) -> Heard:
 def _set_version(daemon: Daemon, number: int) -> None:
     with closing(sqlite3.connect(daemon.home / "chatvault.db")) as other, other:
         other.execute(f"PRAGMA user_version={number}")
-    other.close()
 
 
 def _wait_for_health(daemon: Daemon) -> None:

@@ -86,7 +86,6 @@ def test_the_body_holds_every_column_of_the_row(path: Path) -> None:
         cursor = connection.execute("SELECT * FROM ledger")
         names = [column[0] for column in cursor.description]
         (cells,) = cursor.fetchall()
-    connection.close()
     ((text,),) = rows_of(path, "SELECT body FROM audit")
     assert json.loads(text) == dict(zip(names, cells, strict=True))
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -132,8 +132,8 @@ class Provider(Protocol):
     def output_limit(self, request: ChatRequest, model: str) -> int | None:
         """Return the most output tokens the call may be billed for: its `max_tokens`, else the model's limit.
 
-        None where nobody knows. Where it is sent, or the model can't do more, no hold's ceiling is overshot; a
-        server of unknown limits that is told none can.
+        None where nobody knows. Where it is sent, or the model can't do more, no hold's ceiling is overshot;
+        a server of unknown limits that is told none can write more than was held.
         """
         ...
 

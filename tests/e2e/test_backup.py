@@ -67,7 +67,7 @@ def test_a_tail_written_anew_is_found_by_the_log(serve: Serve, upstream: Upstrea
     for _ in range(3):
         ask(daemon.url, secret, chat(MODEL))
     line = daemon.json("audit", "checkpoint")["line"]
-    assert line in daemon.log
+    daemon.wait_for_log(line)
     daemon.stop()
     with closing(sqlite3.connect(daemon.home / "chatvault.db")) as connection, connection:
         guards = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()

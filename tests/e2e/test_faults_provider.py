@@ -279,5 +279,6 @@ def test_a_provider_that_is_not_there_is_named_and_its_address_is_not(books: Boo
 
     assert (heard.status, (heard.error or {})["message"]) == (502, "dead: connection refused")
     assert "127.0.0.1" not in heard.body.decode()
-    assert "connection refused" in daemon.log and "127.0.0.1:" in daemon.log
+    daemon.wait_for_log("connection refused")
+    daemon.wait_for_log("127.0.0.1:")
     books.check()

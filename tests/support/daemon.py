@@ -202,6 +202,13 @@ class Daemon:
             assert time.monotonic() < deadline, f"{len(rows)} rows, {len(holds)} holds:\n{self.log}"
             time.sleep(0.01)
 
+    def wait_for_log(self, text: str, *, seconds: float = 10.0) -> None:
+        """Wait until the daemon has said `text`: a thread of its own writes what is logged."""
+        deadline = time.monotonic() + seconds
+        while text not in self.log:
+            assert time.monotonic() < deadline, f"not said within {seconds} s: {text!r}\n{self.log}"
+            time.sleep(0.01)
+
     def __enter__(self) -> Self:
         return self
 

@@ -204,11 +204,11 @@ def test_with_a_manual_clock_only_payload_counts(run: Run, is_payload: bool) -> 
             await peer.request()
             await peer.send(HEAD)
             for _ in range(10):
-                await asyncio.sleep(0.04)
+                await asyncio.sleep(0.2)
                 await peer.send(b": ping\n\n")
 
         async with serving(comments) as server:
-            client = HttpClient(server.url, read_timeout=0.25)
+            client = HttpClient(server.url, read_timeout=1.0)
             answer = await client.request("GET", "/", manual_clock=True)
             read = b""
             try:

@@ -87,12 +87,13 @@ class ChatRoute:
             except ClientLeft:
                 self._books.refuse(call, http_status=499, error_code="client_left")
                 return
-            when_left = scope.get("extensions", {}).get("chatvault.when_left")
+            extensions = scope.get("extensions", {})
+            when_left = extensions.get("chatvault.when_left")
             if when_left is None:
                 await self._watched(call, raw, receive, send, out)
             else:
                 when_left(call.client_left)
-                await self._relay.serve(call, raw, send, out)
+                await self._relay.serve(call, raw, send, out, push=extensions.get("chatvault.push"))
         finally:
             self._running.discard(call)
 

@@ -68,6 +68,16 @@ class Exchange(RequestResponseCycle):
         else:
             self._go_on(message.get("body", b""), is_last=not message.get("more_body", False))
 
+    def push(self, body: bytes) -> bool:
+        """Send a further piece of the body at once; False, and nothing is sent, where that takes waiting.
+
+        What `send` does without a turn of the event loop, for whoever is called by what comes in.
+        """
+        if self.flow.write_paused or self._head or not self.response_started or self.disconnected:
+            return False
+        self._go_on(body, is_last=False)
+        return True
+
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False

@@ -52,7 +52,11 @@ class Guarded(HttpToolsProtocol):
         super().__init__(config=config, server_state=state, app_state={})
         self._guard = guard
         self._via = via
-        self._extensions: dict[str, object] = {"chatvault.via": via, "chatvault.when_left": self._when_left}
+        self._extensions: dict[str, object] = {
+            "chatvault.via": via,
+            "chatvault.when_left": self._when_left,
+            "chatvault.push": self._push,
+        }
         self._is_counted = is_counted
         self._is_in = False
         self._phase = _FIRST
@@ -304,6 +308,11 @@ class Guarded(HttpToolsProtocol):
         """Have `told` called if the client leaves before the answer that is being made was sent."""
         assert self._current is not None
         self._current.when_left(told)
+
+    def _push(self, body: bytes) -> bool:
+        """Send a piece of the answer that is being made at once, if that needs no waiting."""
+        assert self._current is not None
+        return self._current.push(body)
 
     def on_body(self, body: bytes) -> None:
         """Count a piece of a body."""

@@ -25,7 +25,7 @@ from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.places import Places
 from chatvault.gateway.planning import Planner, PricedRoute
 from chatvault.gateway.request_log import log_provider_error
-from chatvault.gateway.sse_answer import SSE_DONE, SseAnswer
+from chatvault.gateway.sse_answer import SSE_DONE, Push, SseAnswer
 from chatvault.gateway.text_length import text_length
 from chatvault.providers.base import Completion, Stream
 
@@ -72,8 +72,13 @@ class Relay:
         self._heartbeat = heartbeat
         self._clock = clock
 
-    async def serve(self, call: Call, raw: bytes, send: Send, headers: Headers) -> None:
-        """Answer one chat request, whole or streamed, and settle it."""
+    async def serve(
+        self, call: Call, raw: bytes, send: Send, headers: Headers, *, push: Push | None = None
+    ) -> None:
+        """Answer one chat request, whole or streamed, and settle it.
+
+        `push` sends what `send` would, as long as that needs no waiting.
+        """
         progress = self._books.open(call, raw)
         answer: SseAnswer | None = None
         try:
@@ -92,7 +97,7 @@ class Relay:
             headers += self._admission.headers(call)
             progress.is_told = True
             if request.stream:
-                answer = SseAnswer(send, headers)
+                answer = SseAnswer(send, headers, push)
                 self._heartbeat.watch(answer)
                 await self._stream(call, progress, answer, headers)
             else:
@@ -147,13 +152,23 @@ class Relay:
                 headers += _route_headers(progress.at)
             events = begun.first
             transcript = progress.transcript
-            while events and not events.endswith(SSE_DONE):
+
+            def note(events: bytes) -> None:
                 if progress.text_ms is None and stream.meter.output_chars:
                     progress.text_ms = int((self._clock() - call.started) * 1000)
                 if transcript is not None:
                     transcript.heard(events)
+
+            def take(events: bytes) -> bool:
+                if not answer.offer(events):
+                    return False
+                note(events)
+                return True
+
+            while events and not events.endswith(SSE_DONE):
+                note(events)
                 await answer.write(events)
-                events = await stream.read()
+                events = await stream.pump(take)
             call.is_over = True
             places.leave()
             has_place = False

@@ -80,6 +80,14 @@ class Stream(Protocol):
         """
         ...
 
+    async def pump(self, take: Callable[[bytes], bool]) -> bytes:
+        """Hand whole events to `take` the moment they come, for as long as it returns True.
+
+        Returns the events that were not taken: at the latest those that end with `data: [DONE]`. Raises as
+        `read` does.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of the answer: reuse its connection if it ended, else cut it at once. Never raises."""
         ...

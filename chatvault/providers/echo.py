@@ -6,7 +6,7 @@ non-space characters with the space before it. Input counts the words of every m
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from chatvault.core.chat import ChatRequest
@@ -131,6 +131,12 @@ class EchoStream:
         # The loop gets its turn between two words: a long prompt must not hold up everyone else's answer.
         await asyncio.sleep(0)
         return next(self._events, b"")
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bytes:
+        """Hand events to `take`; see `providers.base.Stream`."""
+        while (events := await self.read()) and events != sse_out.DONE and take(events):
+            pass
+        return events
 
     def close(self) -> None:
         """Give nothing more."""

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from chatvault.core.metering import Meter
 from chatvault.core.sse import EventFramer, EventTooLarge
 from chatvault.errors import ProviderBroke, ProviderError
+from chatvault.providers.pump import Pump, Take
 from chatvault.providers.upstream import Answer, broken_off, request_id, run_out
 
 
@@ -38,22 +39,36 @@ class EventReader(ABC):
                     self._has_body_ended = True
                     await run_out(self._answer)
                 return b""
-            data = await self._answer.read()
-            try:
-                events = self._framer.feed(data) if data else self._framer.finish()
-            except EventTooLarge as exc:
-                raise ProviderBroke(
-                    f"{self._provider} sent an event that is too large",
-                    upstream_request_id=self.meter.upstream_request_id,
-                ) from exc
-            out = self._take(events, is_rest=not data) if events else b""
-            if not data:
-                self._body_ended(events)
-            out = self._leaving(out)
-            if out:
+            if out := self._digest(await self._answer.read()):
                 return out
-            if data and not events and not self._framer.is_comment:
-                self._answer.payload_seen()
+
+    async def pump(self, take: Take) -> bytes:
+        """Hand whole events to `take` as they come; see `providers.base.Stream`."""
+        if self._is_over:
+            return await self.read()
+        pump = Pump(self._answer, self._digest, is_over=lambda: self._is_over, take=take)
+        return await pump.run() or await self.read()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._is_done or self._error is not None
+
+    def _digest(self, data: bytes) -> bytes:
+        """Return what goes out for one read of the answer, b"" for its end."""
+        try:
+            events = self._framer.feed(data) if data else self._framer.finish()
+        except EventTooLarge as exc:
+            raise ProviderBroke(
+                f"{self._provider} sent an event that is too large",
+                upstream_request_id=self.meter.upstream_request_id,
+            ) from exc
+        out = self._take(events, is_rest=not data) if events else b""
+        if not data:
+            self._body_ended(events)
+        out = self._leaving(out)
+        if data and not events and not out and not self._framer.is_comment:
+            self._answer.payload_seen()
+        return out
 
     def close(self) -> None:
         """Let go of the answer."""
@@ -73,7 +88,7 @@ class EventReader(ABC):
 
     def _body_ended(self, rest: bytes) -> None:
         self._has_body_ended = True
-        if self._is_done or self._error is not None:
+        if self._is_over:
             return
         if self._is_whole():
             self._is_done = True

@@ -29,6 +29,7 @@ from chatvault.providers.ollama_answer import LineSplitter, Translator, broken_o
 from chatvault.providers.ollama_errors import missing_model_hint, refusal
 from chatvault.providers.ollama_library import DEFAULT_URL, Library, is_loopback, is_remote, open_addresses
 from chatvault.providers.ollama_wire import encode
+from chatvault.providers.pump import Pump, Take
 
 _COLD_CALL_SECONDS = 10.0
 _LOOK_UP_SECONDS = 1.0
@@ -223,11 +224,19 @@ class OllamaStream:
             await self._run_out()
             return b""
         while self._failure is None:
-            data = await self._response.read()
-            if events := self._translate(data):
-                events, self._begin = self._begin + events, b""
+            if events := self._translate(await self._response.read()):
                 return events
         raise self._failure
+
+    async def pump(self, take: Take) -> bytes:
+        """Hand events to `take` as they come; see `providers.base.Stream`."""
+        if self._is_over():
+            return await self.read()
+        pump = Pump(self._response, self._translate, is_over=self._is_over, take=take)
+        return await pump.run() or await self.read()
+
+    def _is_over(self) -> bool:
+        return self._translator.is_done or self._failure is not None
 
     def _translate(self, data: bytes) -> bytes:
         # What came before a failure in the same read is an answer's part all the same: it is passed on first.
@@ -239,6 +248,8 @@ class OllamaStream:
                 raise broken_off()
         except ProviderError as exc:
             self._failure = exc
+        if events and self._begin:
+            events, self._begin = self._begin + events, b""
         return events
 
     async def _run_out(self) -> None:

@@ -108,10 +108,6 @@ class OpenAIStream(EventReader):
             out.append(self._pass(event, 1) if is_plain else self._look_into(event))
         return b"".join(out)
 
-    @property
-    def _is_over(self) -> bool:
-        return self._is_done or self._error is not None
-
     def _pass(self, events: bytes, number: int) -> bytes:
         self._answer.payload_seen()
         self.meter.deltas += number

@@ -1,7 +1,7 @@
 """Calls to a provider over HTTP, seen from its kind's file: send, judge the status, hand over the answer."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from chatvault.errors import ProviderBroke, ProviderError
@@ -16,13 +16,20 @@ _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-ds-trace-id")
 
 
 class Answer(Protocol):
-    """An HTTP answer; `read` returns b"" at its end and raises ProviderError where it breaks."""
+    """An HTTP answer; `read` returns b"" at its end and raises ProviderError where it breaks.
+
+    `take` returns what `read` would, or None in place of waiting; `notify` says when to look again.
+    """
 
     status: int
 
     def header(self, name: bytes) -> str | None: ...
 
     async def read(self) -> bytes: ...
+
+    def take(self) -> bytes | None: ...
+
+    def notify(self, told: Callable[[], None] | None) -> None: ...
 
     async def read_all(self, limit: int = ...) -> bytes: ...
 

@@ -176,3 +176,22 @@ def test_a_client_that_leaves_after_the_end_is_no_news() -> None:
         assert heard == []
 
     asyncio.run(main())
+
+
+def test_a_piece_is_pushed_as_it_would_be_sent_but_for_what_has_to_wait() -> None:
+    async def main() -> None:
+        cycle, transport = begin(Exchange)
+        assert not cycle.push(b"too early")
+        await cycle.send({"type": "http.response.start", "status": 200, "headers": []})
+        assert not cycle.push(b"the head goes out with the first piece that is sent")
+        await cycle.send({"type": "http.response.body", "body": b"one", "more_body": True})
+        assert cycle.push(b"two")
+        cycle.flow.pause_writing()
+        assert not cycle.push(b"nobody reads")
+        cycle.flow.resume_writing()
+        cycle.leave()
+        assert not cycle.push(b"nobody is there")
+        assert transport.writes[0].endswith(b"\r\n\r\n3\r\none\r\n")
+        assert transport.writes[1:] == [b"3\r\ntwo\r\n"]
+
+    asyncio.run(main())

@@ -1,6 +1,6 @@
 """An upstream's answers without a network: what was asked is kept, what is answered is given."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -27,6 +27,12 @@ class FakeAnswer:
         return next((value.decode() for key, value in self.headers if key == name), None)
 
     async def read(self) -> bytes:
+        return self.take()
+
+    def notify(self, told: Callable[[], None] | None) -> None:
+        """Do nothing: all there is can be taken at once."""
+
+    def take(self) -> bytes:
         self.reads += 1
         while self._pieces:
             piece = self._pieces.pop(0)

@@ -71,6 +71,11 @@ class ScriptedStream:
             self.meter.output_chars += 4
         return data
 
+    async def pump(self, take: Callable[[bytes], bool]) -> bytes:
+        while (events := await self.read()) and events != DONE and take(events):
+            pass
+        return events
+
     def close(self) -> None:
         self.is_closed = True
 

@@ -1,6 +1,7 @@
 """An answer as its reader sees it: pieces as they come, and an end that is told from a break."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from chatvault.errors import ChatVaultError, ProviderBroke, ProviderFailed
@@ -32,13 +33,14 @@ class Response(Incoming):
     the read in a task and uses `asyncio.wait`.
     """
 
-    __slots__ = ("_decoder", "_waiter", "connection", "is_retry")
+    __slots__ = ("_decoder", "_told", "_waiter", "connection", "is_retry")
 
     def __init__(self, label: str, *, is_bodiless: bool = False) -> None:
         super().__init__(label, is_bodiless=is_bodiless)
         self.is_retry = False
         self.connection: Wire | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._told: Callable[[], None] | None = None
         self._decoder: Decoder | None = None
 
     def header(self, name: bytes) -> str | None:
@@ -76,26 +78,28 @@ class Response(Incoming):
         Raises ProviderBroke where the answer breaks off, ProviderTimeout after too long a silence,
         ProviderFailed for what can't be decoded; each only after everything that came before was read.
         """
-        while True:
-            data = self._take()
-            decoder = self._decoder
-            if decoder is not None and (data or decoder.has_pending):
-                try:
-                    data = decoder.decode(data)
-                except ProviderFailed as exc:
-                    self.fail(exc)
-                    raise
-                if not data:
-                    continue
-            if data:
-                return data
-            if self.error is not None:
-                raise self.error
-            if self.is_done:
-                if decoder is not None:
-                    decoder.finish()
-                return b""
+        while (data := self.take()) is None:
             await self._wait()
+        return data
+
+    def take(self) -> bytes | None:
+        """Return what `read` would, None where it would wait. Raises as `read` does."""
+        data = self._take()
+        if self._decoder is not None:
+            data = self._decoded(self._decoder, data)
+        if data:
+            return data
+        if self.error is not None:
+            raise self.error
+        if not self.is_done:
+            return None
+        if self._decoder is not None:
+            self._decoder.finish()
+        return b""
+
+    def notify(self, told: Callable[[], None] | None) -> None:
+        """Have `told` called whenever `take` may have something new, in place of waking a reader."""
+        self._told = told
 
     async def read_all(self, limit: int = 64 * MEBIBYTE) -> bytes:
         """Return the rest of the body. Raises as `read` does, and ProviderFailed beyond `limit` bytes."""
@@ -140,6 +144,9 @@ class Response(Incoming):
 
     def wake(self) -> None:
         """Let the reader look again."""
+        if self._told is not None:
+            self._told()
+            return
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
@@ -157,6 +164,17 @@ class Response(Incoming):
             self._waiter = None
             self.close()
             raise
+
+    def _decoded(self, decoder: Decoder, data: bytes) -> bytes:
+        try:
+            while data or decoder.has_pending:
+                if decoded := decoder.decode(data):
+                    return decoded
+                data = self._take()
+        except ProviderFailed as exc:
+            self.fail(exc)
+            raise
+        return b""
 
     def _take(self) -> bytes:
         parts = self.parts

@@ -25,6 +25,8 @@ class Exchange(RequestResponseCycle):
 
     _head = b""
     _told: Callable[[], None] | None = None
+    has_ended = False
+    """Whether the app has been given the end of the request's body."""
 
     def when_left(self, told: Callable[[], None]) -> None:
         """Have `told` called when the client goes away before the whole answer was sent.
@@ -51,6 +53,18 @@ class Exchange(RequestResponseCycle):
         self.message_event.set()
         if self._told is not None:
             self._told()
+
+    async def receive(self) -> Any:
+        """Return the next ASGI message of the request: at once where its whole body is there already."""
+        if self.more_body or self.disconnected or self.response_complete or self.waiting_for_100_continue:
+            return await super().receive()
+        if not self.has_ended:
+            self.has_ended = True
+            self.flow.resume_reading()
+            self.message_event.clear()
+            body, self.body = bytes(self.body), bytearray()
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await super().receive()
 
     async def send(self, message: Any) -> None:
         """Take one ASGI message of the answer. Raises RuntimeError for one that is out of place."""

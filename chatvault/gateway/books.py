@@ -46,8 +46,13 @@ class Progress:
     ttft_ms: int | None = None
     text_ms: int | None = None
     """When the first text came, in milliseconds from the start; thinking that isn't shown lies before it."""
+    hold_picousd: int = 0
+    """What the hold was raised to, since routes that failed may bill all the same; 0: it is the plan's."""
+    has_lost: bool = False
+    """Whether a route that failed may bill all the same: `lost_picousd` at most."""
     lost_picousd: int = 0
-    """What routes that failed may bill all the same, at most."""
+    has_lost_unpriced: bool = False
+    """Whether one of them has no price."""
     upstream_request_id: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     is_unheard: bool = False
@@ -67,6 +72,18 @@ class Progress:
             self.meter = Meter()
         else:
             self.is_unheard = True
+
+    def leave_route(self, *, lost_picousd: int, is_lost: bool) -> None:
+        """Leave a route that failed: what was heard of it is no part of the next one's answer.
+
+        `is_lost` says that it may bill the request, `lost_picousd` what it and those before it may.
+        """
+        self.was_sent = False
+        self.meter = self.upstream_request_id = None
+        self.lost_picousd = lost_picousd
+        if is_lost:
+            self.has_lost = True
+            self.has_lost_unpriced |= self.at is not None and self.at.card is None
 
     @property
     def upstream_id(self) -> str | None:
@@ -103,6 +120,18 @@ class Books:
         """Commit the hold: nothing is sent on before this returns. Raises StoreError."""
         if call.token.id != PROBE_ID:
             await self._store.hold(plan.hold)
+
+    async def raise_hold(self, call: Call, progress: Progress, picousd: int) -> None:
+        """Commit a hold of `picousd`, if that is more than is committed: the next route isn't asked before.
+
+        A hold without a price stays without. Raises StoreError.
+        """
+        assert progress.plan is not None
+        ceiling = progress.plan.hold.ceiling_picousd
+        if ceiling is None or call.token.id == PROBE_ID or picousd <= max(ceiling, progress.hold_picousd):
+            return
+        await self._store.submit(lambda tx: tx.raise_hold(call.id, picousd))
+        progress.hold_picousd = picousd
 
     def refuse(self, call: Call, *, http_status: int, error_code: str | None) -> None:
         """Write down a request that was never sent on and costs nothing."""
@@ -168,9 +197,7 @@ class Books:
         if usage is None:
             usage = NO_USAGE
         price = self._price(call, progress, usage, finished_ms, is_whole=status is Status.OK)
-        if progress.lost_picousd and price.picousd is not None:
-            price = Cost(price.picousd + progress.lost_picousd, CostBasis.UPPER_BOUND, price.rate_card_id)
-        return usage, price
+        return usage, _with_lost(price, progress) if progress.has_lost else price
 
     def _price(
         self, call: Call, progress: Progress, usage: Usage, finished_ms: int, *, is_whole: bool
@@ -204,14 +231,14 @@ class Books:
             price = Cost(most, CostBasis.UPPER_BOUND, at.card.id)
         return price
 
-    def lose(self, call: Call, progress: Progress) -> None:
-        """Count what the route that has just failed may bill, before the next one is asked."""
+    def may_bill(self, call: Call, progress: Progress) -> int:
+        """Return the most that the route which has just failed may bill, 0 where its price isn't known."""
         at = progress.at
         assert at is not None
-        if not at.route.is_local and at.card is not None:
-            is_stream = progress.request is not None and progress.request.stream
-            most = self._most(call, progress, at) if is_stream else at.ceiling_picousd or 0
-            progress.lost_picousd += most
+        if at.route.is_local or at.card is None:
+            return 0
+        is_stream = progress.request is not None and progress.request.stream
+        return self._most(call, progress, at) if is_stream else at.ceiling_picousd or 0
 
     def _most(self, call: Call, progress: Progress, at: PricedRoute) -> int:
         """Return the most that a stream may be billed which was cut before its provider counted it.
@@ -247,6 +274,16 @@ class Books:
             return
         self._store.settle(row, attempts=attempts, durable=durable)
         log_request(row, token_name=call.token.name)
+
+
+def _with_lost(price: Cost, progress: Progress) -> Cost:
+    """Return the cost of all routes: of the one that answered, and of those that failed and may bill."""
+    if price.picousd is None:
+        return price
+    picousd = price.picousd + progress.lost_picousd
+    if not progress.has_lost_unpriced:
+        return Cost(picousd, CostBasis.UPPER_BOUND, price.rate_card_id)
+    return Cost(picousd, CostBasis.ESTIMATED, price.rate_card_id) if picousd else UNPRICED
 
 
 def _refused_row(call: Call, now_ms: int, http_status: int, error_code: str | None) -> LedgerRow:

@@ -28,8 +28,9 @@ from chatvault.gateway.request_log import log_request
 from chatvault.store.writer import Store
 
 _MOST_PICOUSD = 2**63 - 1
-# No hosted model writes faster. What a model thinks without showing it is bounded by the time it took.
-_FASTEST_TOKENS_A_SECOND = 1000
+# No hosted model writes faster. What a model writes unseen is bounded by the time it took.
+_FASTEST_TOKENS_A_SECOND = 4000
+_FASTEST_BY_KIND = {"anthropic": 1000, "deepseek": 1000}
 
 
 @dataclass(slots=True)
@@ -46,6 +47,10 @@ class Progress:
     ttft_ms: int | None = None
     text_ms: int | None = None
     """When the first text came, in milliseconds from the start; thinking that isn't shown lies before it."""
+    heard_at: float | None = None
+    """When the last events came, in monotonic seconds."""
+    behind_seconds: float = 0.0
+    """How long the client kept us from listening: a provider writes on all the while."""
     hold_picousd: int = 0
     """What the hold was raised to, since routes that failed may bill all the same; 0: it is the plan's."""
     has_lost: bool = False
@@ -244,14 +249,19 @@ class Books:
         """Return the most that a stream may be billed which was cut before its provider counted it.
 
         A guess at what was seen won't do: a budget must not be overshot by streams that are cut. All that is
-        not known is taken at its bound, and what may have been thought unseen at a speed nobody has.
+        not known is taken at its bound, and what may have been thought unseen, or written while a client took
+        its time to read, at a speed nobody has.
         """
         meter = progress.meter or Meter()
         known = meter.usage or Usage()
-        elapsed_ms = int((self._clock() - call.started) * 1000)
-        hidden_ms = elapsed_ms if progress.text_ms is None else progress.text_ms
-        seen = max(meter.deltas, meter.output_chars)
-        unseen = -(-hidden_ms * _FASTEST_TOKENS_A_SECOND // 1000)
+        now = self._clock()
+        hidden_ms = int((now - call.started) * 1000)
+        if progress.text_ms is not None and progress.heard_at is not None:
+            behind_ms = int((now - progress.heard_at + progress.behind_seconds) * 1000) + 1
+            hidden_ms = min(hidden_ms, progress.text_ms + behind_ms)
+        seen = max(meter.deltas, meter.output_bytes)
+        fastest = _FASTEST_BY_KIND.get(at.provider.kind, _FASTEST_TOKENS_A_SECOND)
+        unseen = -(-hidden_ms * fastest // 1000)
         output = min(seen + unseen, at.output_tokens or seen + unseen)
         bound = Usage(
             input_tokens=known.input_tokens if known.input_tokens is not None else at.input_tokens,

@@ -132,7 +132,7 @@ class Relay:
         progress.usage = completion.usage
         if completion.usage is None:
             progress.meter = Meter()
-            progress.meter.output_chars = text_length(completion.body)
+            progress.meter.output_bytes = text_length(completion.body)
         progress.upstream_request_id = completion.upstream_request_id
         call.is_over = True
         headers += _route_headers(progress.at)
@@ -154,8 +154,9 @@ class Relay:
             transcript = progress.transcript
 
             def note(events: bytes) -> None:
-                if progress.text_ms is None and stream.meter.output_chars:
-                    progress.text_ms = int((self._clock() - call.started) * 1000)
+                progress.heard_at = self._clock()
+                if progress.text_ms is None and stream.meter.output_bytes:
+                    progress.text_ms = int((progress.heard_at - call.started) * 1000)
                 if transcript is not None:
                     transcript.heard(events)
 
@@ -167,7 +168,9 @@ class Relay:
 
             while events and not events.endswith(SSE_DONE):
                 note(events)
+                waiting_since = self._clock()
                 await answer.write(events)
+                progress.behind_seconds += self._clock() - waiting_since
                 events = await stream.pump(take)
             call.is_over = True
             places.leave()

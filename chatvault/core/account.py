@@ -92,6 +92,27 @@ class Account:
         self._month_held += amount
         self._total_held += amount
 
+    def room_on(self, day_ms: int, month_ms: int) -> int | None:
+        """Return the room for a request of the day `day_ms` and the month `month_ms`; None without a budget.
+
+        Of a day or a month that is over nothing is known any more: there is no room in it.
+        """
+        budget = self.budget
+        if budget is None:
+            return None
+        is_over = (budget.per == "day" and self._day_ms != day_ms) or (
+            budget.per == "month" and self._month_ms != month_ms
+        )
+        return 0 if is_over else self.room()
+
+    def hold_more(self, amount: int, day_ms: int, month_ms: int) -> None:
+        """Hold `amount` picodollars more for a request that began on the day `day_ms` of `month_ms`."""
+        self._total_held += amount
+        if self._month_ms == month_ms:
+            self._month_held += amount
+            if self._day_ms == day_ms:
+                self._day_held += amount
+
     def settle(self, held: int, cost: int, day_ms: int, month_ms: int) -> None:
         """Replace what was held on the day `day_ms` of the month `month_ms` by what it did cost."""
         self._total_held -= held

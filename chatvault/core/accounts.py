@@ -83,6 +83,28 @@ class Ticket:
         for account in self.accounts:
             account.hold(amount)
 
+    def most(self) -> int | None:
+        """Return what the hold could be raised to; None where no budget applies."""
+        rooms = [account.room_on(self._day_ms, self._month_ms) for account in self.accounts]
+        least = min((room for room in rooms if room is not None), default=None)
+        return None if least is None else self._held + max(least, 0)
+
+    def raise_to(self, amount: int) -> bool:
+        """Hold `amount` picodollars in all if that is more than is held; whether every budget has the room.
+
+        Without it nothing is changed.
+        """
+        more = amount - self._held
+        if more <= 0:
+            return True
+        most = self.most()
+        if most is not None and amount > most:
+            return False
+        self._held = amount
+        for account in self.accounts:
+            account.hold_more(more, self._day_ms, self._month_ms)
+        return True
+
     def take_tokens(self, count: int, now_ms: int) -> TooMany | None:
         """Take `count` tokens of this minute's from every account, or from none."""
         for account in self.accounts:

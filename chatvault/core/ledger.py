@@ -177,7 +177,8 @@ def interrupted(hold: Hold, *, finished_at: int) -> LedgerRow:
     elif hold.ceiling_picousd is None:
         cost = UNPRICED
     else:
-        cost = Cost(hold.ceiling_picousd, CostBasis.UPPER_BOUND, hold.rate_card_id)
+        # Holds aren't in the chain: one below zero was never ChatVault's, and must not pay anybody's budget.
+        cost = Cost(max(hold.ceiling_picousd, 0), CostBasis.UPPER_BOUND, hold.rate_card_id)
     return settled(
         hold,
         finished_at=finished_at,

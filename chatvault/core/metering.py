@@ -6,18 +6,18 @@ ends.
 
 from chatvault.core.usage import Usage, UsageBasis
 
-_CHARS_PER_TOKEN = 4
+_BYTES_PER_TOKEN = 4
 
 
 class Meter:
     """Count an answer as it passes: the provider's usage where it came, else what its text lets us guess."""
 
-    __slots__ = ("deltas", "finish_reason", "output_chars", "upstream_model", "upstream_request_id", "usage")
+    __slots__ = ("deltas", "finish_reason", "output_bytes", "upstream_model", "upstream_request_id", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.deltas = 0
-        self.output_chars = 0
+        self.output_bytes = 0
         self.finish_reason: str | None = None
         self.upstream_model: str | None = None
         self.upstream_request_id: str | None = None
@@ -25,16 +25,15 @@ class Meter:
     def final_usage(self, *, input_estimate: int) -> Usage:
         """Return the provider's usage, else an estimate of `input_estimate` tokens in, and the text out.
 
-
-        A delta of today's providers is one token or a few; four characters of text are about one. The larger
-        of both is taken, so that an estimate is seldom too low.
+        A delta of today's providers is one token or a few; four bytes of text are about one. The larger of
+        both is taken, so that an estimate is seldom too low.
         """
         if self.usage is not None and not self.usage.is_to_be_estimated:
             return self.usage
         known = self.usage or Usage()
         output = known.output_tokens
         if output is None:
-            output = max(self.deltas, -(-self.output_chars // _CHARS_PER_TOKEN))
+            output = max(self.deltas, -(-self.output_bytes // _BYTES_PER_TOKEN))
         return Usage(
             input_tokens=known.input_tokens if known.input_tokens is not None else input_estimate,
             cached_tokens=known.cached_tokens,

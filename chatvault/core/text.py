@@ -1,4 +1,4 @@
-"""Text from outside, made fit for a terminal, a log line or a spreadsheet."""
+"""Text from outside: made fit for a terminal, a log line or a spreadsheet, and measured."""
 
 import re
 
@@ -29,6 +29,11 @@ def _escape(match: re.Match[str]) -> str:
 def csv_text(text: str) -> str:
     """Return `text` for a CSV cell: printable, and no spreadsheet takes it for a formula."""
     return f"'{printable(text)}" if text.startswith(_FORMULA_STARTS) else printable(text)
+
+
+def utf8_length(text: str) -> int:
+    """Return how many bytes `text` takes."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def shortened(text: str, *, width: int) -> str:

@@ -85,6 +85,27 @@ class Admission:
             ticket.hold(most if most is not None else _dearest(plan))
         return plan
 
+    def hold_next(
+        self, call: Call, request: ChatRequest, priced: PricedRoute, lost_picousd: int
+    ) -> PricedRoute | None:
+        """Raise the hold to cover `priced` beside what routes before it may bill; return it, cut if need be.
+
+        None where a budget has no room for both: the hold is what it was. Routes at home need none.
+        """
+        ticket = call.ticket
+        if ticket is None:
+            return priced
+        most = priced.ceiling_picousd
+        if most is None:
+            return None if self._blocks_unpriced and ticket.has_budget else priced
+        if ticket.raise_to(lost_picousd + most):
+            return priced
+        room = (ticket.most() or 0) - lost_picousd
+        cut = self._cut(call, request, priced, room)
+        if cut is None or not ticket.raise_to(lost_picousd + (cut.ceiling_picousd or 0)):
+            return None
+        return cut
+
     def headers(self, call: Call) -> Headers:
         """Return the x-ratelimit headers that tell a client where it stands."""
         accounts = self._accounts

@@ -28,8 +28,9 @@ from chatvault.gateway.request_log import log_request
 from chatvault.store.writer import Store
 
 _MOST_PICOUSD = 2**63 - 1
-# No hosted model writes faster. What a model thinks without showing it is bounded by the time it took.
-_FASTEST_TOKENS_A_SECOND = 1000
+# No hosted model writes faster. What a model writes unseen is bounded by the time it took.
+_FASTEST_TOKENS_A_SECOND = 4000
+_FASTEST_BY_KIND = {"anthropic": 1000, "deepseek": 1000}
 
 
 @dataclass(slots=True)
@@ -46,8 +47,17 @@ class Progress:
     ttft_ms: int | None = None
     text_ms: int | None = None
     """When the first text came, in milliseconds from the start; thinking that isn't shown lies before it."""
+    heard_at: float | None = None
+    """When the last events came, in monotonic seconds."""
+    behind_seconds: float = 0.0
+    """How long the client kept us from listening: a provider writes on all the while."""
+    hold_picousd: int = 0
+    """What the hold was raised to, since routes that failed may bill all the same; 0: it is the plan's."""
+    has_lost: bool = False
+    """Whether a route that failed may bill all the same: `lost_picousd` at most."""
     lost_picousd: int = 0
-    """What routes that failed may bill all the same, at most."""
+    has_lost_unpriced: bool = False
+    """Whether one of them has no price."""
     upstream_request_id: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     is_unheard: bool = False
@@ -67,6 +77,18 @@ class Progress:
             self.meter = Meter()
         else:
             self.is_unheard = True
+
+    def leave_route(self, *, lost_picousd: int, is_lost: bool) -> None:
+        """Leave a route that failed: what was heard of it is no part of the next one's answer.
+
+        `is_lost` says that it may bill the request, `lost_picousd` what it and those before it may.
+        """
+        self.was_sent = False
+        self.meter = self.upstream_request_id = None
+        self.lost_picousd = lost_picousd
+        if is_lost:
+            self.has_lost = True
+            self.has_lost_unpriced |= self.at is not None and self.at.card is None
 
     @property
     def upstream_id(self) -> str | None:
@@ -103,6 +125,18 @@ class Books:
         """Commit the hold: nothing is sent on before this returns. Raises StoreError."""
         if call.token.id != PROBE_ID:
             await self._store.hold(plan.hold)
+
+    async def raise_hold(self, call: Call, progress: Progress, picousd: int) -> None:
+        """Commit a hold of `picousd`, if that is more than is committed: the next route isn't asked before.
+
+        A hold without a price stays without. Raises StoreError.
+        """
+        assert progress.plan is not None
+        ceiling = progress.plan.hold.ceiling_picousd
+        if ceiling is None or call.token.id == PROBE_ID or picousd <= max(ceiling, progress.hold_picousd):
+            return
+        await self._store.submit(lambda tx: tx.raise_hold(call.id, picousd))
+        progress.hold_picousd = picousd
 
     def refuse(self, call: Call, *, http_status: int, error_code: str | None) -> None:
         """Write down a request that was never sent on and costs nothing."""
@@ -168,9 +202,7 @@ class Books:
         if usage is None:
             usage = NO_USAGE
         price = self._price(call, progress, usage, finished_ms, is_whole=status is Status.OK)
-        if progress.lost_picousd and price.picousd is not None:
-            price = Cost(price.picousd + progress.lost_picousd, CostBasis.UPPER_BOUND, price.rate_card_id)
-        return usage, price
+        return usage, _with_lost(price, progress) if progress.has_lost else price
 
     def _price(
         self, call: Call, progress: Progress, usage: Usage, finished_ms: int, *, is_whole: bool
@@ -204,27 +236,32 @@ class Books:
             price = Cost(most, CostBasis.UPPER_BOUND, at.card.id)
         return price
 
-    def lose(self, call: Call, progress: Progress) -> None:
-        """Count what the route that has just failed may bill, before the next one is asked."""
+    def may_bill(self, call: Call, progress: Progress) -> int:
+        """Return the most that the route which has just failed may bill, 0 where its price isn't known."""
         at = progress.at
         assert at is not None
-        if not at.route.is_local and at.card is not None:
-            is_stream = progress.request is not None and progress.request.stream
-            most = self._most(call, progress, at) if is_stream else at.ceiling_picousd or 0
-            progress.lost_picousd += most
+        if at.route.is_local or at.card is None:
+            return 0
+        is_stream = progress.request is not None and progress.request.stream
+        return self._most(call, progress, at) if is_stream else at.ceiling_picousd or 0
 
     def _most(self, call: Call, progress: Progress, at: PricedRoute) -> int:
         """Return the most that a stream may be billed which was cut before its provider counted it.
 
         A guess at what was seen won't do: a budget must not be overshot by streams that are cut. All that is
-        not known is taken at its bound, and what may have been thought unseen at a speed nobody has.
+        not known is taken at its bound, and what may have been thought unseen, or written while a client took
+        its time to read, at a speed nobody has.
         """
         meter = progress.meter or Meter()
         known = meter.usage or Usage()
-        elapsed_ms = int((self._clock() - call.started) * 1000)
-        hidden_ms = elapsed_ms if progress.text_ms is None else progress.text_ms
-        seen = max(meter.deltas, meter.output_chars)
-        unseen = -(-hidden_ms * _FASTEST_TOKENS_A_SECOND // 1000)
+        now = self._clock()
+        hidden_ms = int((now - call.started) * 1000)
+        if progress.text_ms is not None and progress.heard_at is not None:
+            behind_ms = int((now - progress.heard_at + progress.behind_seconds) * 1000) + 1
+            hidden_ms = min(hidden_ms, progress.text_ms + behind_ms)
+        seen = max(meter.deltas, meter.output_bytes)
+        fastest = _FASTEST_BY_KIND.get(at.provider.kind, _FASTEST_TOKENS_A_SECOND)
+        unseen = -(-hidden_ms * fastest // 1000)
         output = min(seen + unseen, at.output_tokens or seen + unseen)
         bound = Usage(
             input_tokens=known.input_tokens if known.input_tokens is not None else at.input_tokens,
@@ -247,6 +284,16 @@ class Books:
             return
         self._store.settle(row, attempts=attempts, durable=durable)
         log_request(row, token_name=call.token.name)
+
+
+def _with_lost(price: Cost, progress: Progress) -> Cost:
+    """Return the cost of all routes: of the one that answered, and of those that failed and may bill."""
+    if price.picousd is None:
+        return price
+    picousd = price.picousd + progress.lost_picousd
+    if not progress.has_lost_unpriced:
+        return Cost(picousd, CostBasis.UPPER_BOUND, price.rate_card_id)
+    return Cost(picousd, CostBasis.ESTIMATED, price.rate_card_id) if picousd else UNPRICED
 
 
 def _refused_row(call: Call, now_ms: int, http_status: int, error_code: str | None) -> LedgerRow:

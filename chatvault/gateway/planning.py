@@ -13,7 +13,7 @@ from chatvault.core.value import quickly_made
 from chatvault.errors import RequestError
 from chatvault.gateway.call import Call
 from chatvault.gateway.price_list import PriceList
-from chatvault.providers.base import Provider
+from chatvault.providers.base import Provider, RestoresThinking
 
 # What a model may produce when neither the request, nor the provider, nor the table of limits says so.
 _UNKNOWN_MODELS_OUTPUT = 131_072
@@ -52,6 +52,9 @@ class Planner:
     def __init__(self, providers: Mapping[str, Provider], prices: PriceList) -> None:
         self._providers = providers
         self._prices = prices
+        self._restorers = {
+            name: provider for name, provider in providers.items() if isinstance(provider, RestoresThinking)
+        }
 
     def plan(self, call: Call, request: ChatRequest, routes: Sequence[Route]) -> Plan:
         """Return the plan for a request that `routes` may answer. Raises RequestError (400)."""
@@ -76,7 +79,8 @@ class Planner:
         if output is None:
             known = limits(provider.kind, route.model)
             output = (known.max_output_tokens if known is not None else None) or _UNKNOWN_MODELS_OUTPUT
-        bound = input_bound(request)
+        restored = self._restorers.get(route.provider)
+        bound = input_bound(request if restored is None else restored.restored(request), provider.kind)
         most = ceiling(
             card,
             input_tokens=bound,

@@ -8,7 +8,7 @@ awaited: a client that leaves cancels the task, and its row goes to the writer w
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from chatvault.core.ledger import Attempt, Status
@@ -132,7 +132,7 @@ class Relay:
         progress.usage = completion.usage
         if completion.usage is None:
             progress.meter = Meter()
-            progress.meter.output_chars = text_length(completion.body)
+            progress.meter.output_bytes = text_length(completion.body)
         progress.upstream_request_id = completion.upstream_request_id
         call.is_over = True
         headers += _route_headers(progress.at)
@@ -154,8 +154,9 @@ class Relay:
             transcript = progress.transcript
 
             def note(events: bytes) -> None:
-                if progress.text_ms is None and stream.meter.output_chars:
-                    progress.text_ms = int((self._clock() - call.started) * 1000)
+                progress.heard_at = self._clock()
+                if progress.text_ms is None and stream.meter.output_bytes:
+                    progress.text_ms = int((progress.heard_at - call.started) * 1000)
                 if transcript is not None:
                     transcript.heard(events)
 
@@ -167,7 +168,9 @@ class Relay:
 
             while events and not events.endswith(SSE_DONE):
                 note(events)
+                waiting_since = self._clock()
                 await answer.write(events)
+                progress.behind_seconds += self._clock() - waiting_since
                 events = await stream.pump(take)
             call.is_over = True
             places.leave()
@@ -188,9 +191,10 @@ class Relay:
         """Return the first route's answer that begins; falls back only while no byte has gone out."""
         plan = progress.plan
         assert plan is not None
-        last = len(plan.routes) - 1
+        routes = iter(plan.routes)
+        priced = next(routes)
         is_held = False
-        for index, priced in enumerate(plan.routes):
+        while True:
             progress.at = priced
             places = self._places[priced.route.provider]
             try:
@@ -207,12 +211,37 @@ class Relay:
             except (RequestError, ProviderError) as exc:
                 self._note_failure(call, progress, priced, exc)
                 may_fall_back = exc.is_retryable if isinstance(exc, ProviderError) else exc.status == 503
-                if index == last or not may_fall_back or (answer is not None and answer.has_started):
+                if not may_fall_back or (answer is not None and answer.has_started):
                     raise
-                if _may_be_billed(exc):
-                    self._books.lose(call, progress)
-                progress.meter = None
-        raise AssertionError("a plan has at least one route")
+                following = await self._next(call, progress, routes, is_lost=_may_be_billed(exc))
+                if following is None:
+                    # Not a 429: the failure is what happened. Whoever asks again meets the budget itself.
+                    raise
+                priced = following
+
+    async def _next(
+        self, call: Call, progress: Progress, routes: Iterator[PricedRoute], *, is_lost: bool
+    ) -> PricedRoute | None:
+        """Return the first of `routes` that the hold covers beside what has failed; None where none is left.
+
+        `is_lost` says that the route which has just failed may bill the request.
+        """
+        request, failed = progress.request, progress.at
+        assert request is not None and failed is not None
+        is_lost = is_lost and not failed.route.is_local
+        lost = progress.lost_picousd + (self._books.may_bill(call, progress) if is_lost else 0)
+        for planned in routes:
+            priced = self._admission.hold_next(call, request, planned, lost)
+            if priced is None:
+                continue
+            progress.leave_route(lost_picousd=lost, is_lost=is_lost)
+            try:
+                await self._books.raise_hold(call, progress, lost + (priced.ceiling_picousd or 0))
+            except StoreError:
+                # What can't be written down isn't sent. A route at home may need no more than is held.
+                continue
+            return priced
+        return None
 
     async def _ask(self, progress: Progress, priced: PricedRoute) -> Begun:
         request = progress.request
@@ -254,7 +283,7 @@ class Relay:
     ) -> None:
         error = as_request_error(exc, provider=None if progress.at is None else progress.at.route.provider)
         has_started = answer is not None and answer.has_started
-        is_refusal = not isinstance(exc, ProviderError) and error.status != 500
+        is_refusal = not isinstance(exc, ProviderError) and error.status != 500 and not progress.has_lost
         status = Status.REFUSED if is_refusal else Status.ERROR
         if progress.was_sent and _may_be_billed(exc):
             progress.expect_bill()

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from chatvault.core.text import utf8_length
+
 
 class _Function(msgspec.Struct):
     name: str | None = None
@@ -30,7 +32,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 def text_length(body: bytes) -> int:
-    """Return the characters of text, reasoning and tool calls in a `chat.completion` object."""
+    """Return the bytes of text, reasoning and tool calls in a `chat.completion` object."""
     try:
         choices = _decode(body).choices
     except msgspec.MsgspecError:
@@ -39,8 +41,9 @@ def text_length(body: bytes) -> int:
     for choice in choices:
         if choice.message is not None:
             message = choice.message
-            length += len(message.content or "") + len(message.reasoning_content or "")
+            length += utf8_length(message.content or "") + utf8_length(message.reasoning_content or "")
             for call in message.tool_calls or ():
                 if call.function is not None:
-                    length += len(call.function.name or "") + len(call.function.arguments or "")
+                    length += utf8_length(call.function.name or "")
+                    length += utf8_length(call.function.arguments or "")
     return length

@@ -92,6 +92,10 @@ class Anthropic:
         known = limits(self.kind, model)
         return (known.max_output_tokens if known is not None else None) or _UNKNOWN_MODELS_OUTPUT
 
+    def restored(self, request: ChatRequest) -> ChatRequest:
+        """Return the request with all the thinking that may be put back into it."""
+        return self._memory.restore_all(request)
+
     async def complete(self, request: ChatRequest, model: str) -> Completion:
         """Answer whole. Raises RequestError, ProviderError."""
         body, headers, reading = await self._prepare(request, model, stream=False)

@@ -6,6 +6,7 @@ import msgspec
 
 from chatvault.core.chat import ThinkingBlock, ToolCall
 from chatvault.core.sse import payloads
+from chatvault.core.text import utf8_length
 from chatvault.errors import ProviderError, ProviderFailed
 from chatvault.providers.anthropic_usage import WireUsage, merged, usage_of
 from chatvault.providers.anthropic_wire import (
@@ -207,4 +208,4 @@ class AnthropicStream(EventReader):
 
     def _count(self, text: str) -> None:
         self.meter.deltas += 1
-        self.meter.output_chars += len(text)
+        self.meter.output_bytes += utf8_length(text)

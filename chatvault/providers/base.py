@@ -120,6 +120,15 @@ class LoadsModels(Protocol):
         ...
 
 
+@runtime_checkable
+class RestoresThinking(Protocol):
+    """A provider that sends more than its client did: what a model thought, and the client left out."""
+
+    def restored(self, request: ChatRequest) -> ChatRequest:
+        """Return the request with all the thinking that goes into it: that is input, and is paid for."""
+        ...
+
+
 class Provider(Protocol):
     """One upstream, under the name the settings give it (`name`), of a `kind` that names its file.
 

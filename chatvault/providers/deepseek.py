@@ -69,6 +69,10 @@ class DeepSeek:
         known = limits(self.kind, model)
         return known.max_output_tokens if known is not None else None
 
+    def restored(self, request: ChatRequest) -> ChatRequest:
+        """Return the request with all the thinking that may be put back into it."""
+        return self._memory.restore_all(request)
+
     async def complete(self, request: ChatRequest, model: str) -> Completion:
         """Answer whole. Raises RequestError, ProviderError."""
         completion = await self._server.complete(await self._body(request, model, stream=False))

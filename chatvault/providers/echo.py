@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from chatvault.core.chat import ChatRequest
 from chatvault.core.metering import Meter
+from chatvault.core.text import utf8_length
 from chatvault.core.usage import Usage
 from chatvault.errors import RequestError
 from chatvault.providers import sse_out
@@ -147,7 +148,7 @@ class EchoStream:
         yield write.role()
         for word in said.words:
             meter.deltas += 1
-            meter.output_chars += len(word)
+            meter.output_bytes += utf8_length(word)
             yield write.content(word)
         meter.usage = said.usage
         meter.finish_reason = said.finish_reason

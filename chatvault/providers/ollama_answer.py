@@ -7,6 +7,7 @@ import msgspec
 
 from chatvault.core.chat import ToolCall
 from chatvault.core.metering import Meter
+from chatvault.core.text import utf8_length
 from chatvault.core.usage import Usage, UsageBasis
 from chatvault.errors import ProviderBroke, ProviderFailed
 from chatvault.providers import sse_out
@@ -116,11 +117,11 @@ class Translator:
         meter, write = self.meter, self._write
         events = b""
         if message.thinking:
-            meter.output_chars += len(message.thinking)
+            meter.output_bytes += utf8_length(message.thinking)
             events = write.reasoning(message.thinking)
         text = message.content
         if text:
-            meter.output_chars += len(text)
+            meter.output_bytes += utf8_length(text)
         if logprobs is not None:
             events += write.content_with_logprobs(text or "", _logprobs(logprobs))
         elif text:
@@ -128,7 +129,7 @@ class Translator:
         if message.tool_calls:
             for sent in message.tool_calls:
                 call = _tool_call(sent)
-                meter.output_chars += len(call.name) + len(call.arguments)
+                meter.output_bytes += utf8_length(call.name) + utf8_length(call.arguments)
                 events += write.tool_call(self._calls, call)
                 self._calls += 1
         if events:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from chatvault.core.sse import payloads
+from chatvault.core.text import utf8_length
 from chatvault.errors import ProviderBroke, ProviderError
 from chatvault.providers.event_reader import EventReader
 from chatvault.providers.openai_usage import usage_of
@@ -24,6 +25,7 @@ class _Delta(msgspec.Struct):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    tool_calls: msgspec.Raw = NOTHING
 
     @property
     def text(self) -> str:
@@ -44,6 +46,8 @@ class _Chunk(msgspec.Struct):
     error: object = None
 
 
+# What stands around the arguments in a piece of a tool call: `[{"index":0,"function":{"arguments":""}}]`.
+_CALL_FRAME_BYTES = 41
 # An answer ends with a finish reason, usage, and [DONE]; some servers put one more between.
 _LAST_EVENTS = 4
 _DONE_EVENT = b"data: [DONE]\n\n"
@@ -113,7 +117,7 @@ class OpenAIStream(EventReader):
         self.meter.deltas += number
         text_bytes = len(events) - number * self._frame_bytes
         if text_bytes > 0:
-            self.meter.output_chars += text_bytes
+            self.meter.output_bytes += text_bytes
         return rename_reasoning(events)
 
     def _look_into(self, event: bytes) -> bytes:
@@ -197,8 +201,12 @@ class OpenAIStream(EventReader):
                 text = choice.delta.text
                 if text:
                     self.meter.deltas += 1
-                    self.meter.output_chars += len(text)
-                    text_bytes += len(text.encode())
+                    text_bytes += utf8_length(text)
+                calls = len(bytes(choice.delta.tool_calls))
+                if calls > _CALL_FRAME_BYTES:
+                    self.meter.deltas += 1
+                    self.meter.output_bytes += calls - _CALL_FRAME_BYTES
+        self.meter.output_bytes += text_bytes
         return text_bytes
 
     def _is_whole(self) -> bool:

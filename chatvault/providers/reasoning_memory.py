@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from chatvault.core.chat import Message, ThinkingBlock, ToolCall
+from chatvault.core.chat import ChatRequest, Message, ThinkingBlock, ToolCall
 
 _TTL_MS = 3_600_000
 _LIMIT_BYTES = 32 * 1024 * 1024
@@ -77,6 +77,12 @@ class ReasoningMemory:
             reasoning=message.reasoning or thoughts.reasoning,
             thinking_blocks=message.thinking_blocks or thoughts.blocks,
         )
+
+    def restore_all(self, request: ChatRequest) -> ChatRequest:
+        """Return the request with all its messages restored."""
+        if not any(message.tool_calls for message in request.messages):
+            return request
+        return replace(request, messages=tuple([self.restore(message) for message in request.messages]))
 
     def _shrink(self) -> None:
         now_ms = self._now_ms()

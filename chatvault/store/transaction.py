@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from chatvault.core.chain import Json, canonical, entry_hash
 from chatvault.core.ledger import Attempt, LedgerRow
+from chatvault.errors import StoreError
 from chatvault.store import bodies, daily_sums
 from chatvault.store.bulk_insert import BulkInsert
 from chatvault.store.entries import AUDIT_COLUMNS, Head, read_head
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _INSERT_LEDGER = BulkInsert("ledger", LEDGER_COLUMNS)
 _INSERT_HOLD = BulkInsert("hold", HOLD_COLUMNS)
 _INSERT_AUDIT = BulkInsert("audit", AUDIT_COLUMNS)
+_RAISE_HOLD = "UPDATE hold SET ceiling_picousd = ? WHERE id = ?"
 _DELETE_HOLDS = "DELETE FROM hold WHERE id IN (SELECT value FROM json_each(?))"
 
 
@@ -69,6 +71,11 @@ class Transaction:
     def hold(self, holds: Sequence[Cells]) -> None:
         """Write down the holds of requests that are about to be sent on."""
         _INSERT_HOLD.run(self.connection, holds)
+
+    def raise_hold(self, request_id: str, ceiling_picousd: int) -> None:
+        """Let the hold of a running request cover more. Raises StoreError where it isn't there."""
+        if self.execute(_RAISE_HOLD, (ceiling_picousd, request_id)).rowcount != 1:
+            raise StoreError(f"the hold of the request {request_id} is gone")
 
     def settle(self, settlements: Sequence[tuple[LedgerRow, Sequence[Attempt]]]) -> int:
         """Write ledger rows, their audit entries and their sums, and drop their holds.

@@ -39,7 +39,9 @@ class Problem:
     archive of pruned entries is missing, or not the one that was written),
     `token`, `user` (not as the last entries about it say, or never added), `adjustment`, `own_price` (a row
     that no entry tells of, or the other way), `hold` (of a request that can't be running any more),
-    `sums` (the daily sums aren't those of the ledger), `trigger` (a guard against changes is gone),
+    `sums` (the daily sums aren't those of the ledger), `trigger` (a guard against changes is gone,
+    or somebody put another one in), `view` (`usage_log` isn't the one that ChatVault made), `index` (leaves
+    rows out, or has others than its table),
     `database` (unreadable from here on).
     """
 

@@ -30,7 +30,9 @@ from chatvault.store.verify_rows import ENTRIES_WITH_ROWS, RowCheck
 
 _ENTRIES = """SELECT seq, ts_ms, kind, request_id, token_id, CAST(body AS BLOB), hash
     FROM audit WHERE seq > ? ORDER BY seq"""
-_TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+_GUARDS = "SELECT type, name, sql FROM sqlite_master WHERE type = 'trigger' OR name = 'usage_log'"
+# What is looked up by an index: one that leaves rows out would hide them from reports and from the door.
+_INDEXED = ("adjustment", "own_price", "rate_card", "token", "usage_day", "user")
 
 _REQUESTS = (SETTLED, REFUSED)
 
@@ -52,8 +54,8 @@ def verify(
     against: Iterable[Checkpoint] | None = None,
     archives: Path | None = None,
 ) -> Verdict:
-    """Check the chain: hashes, numbers without a gap, the ids beside the bodies, the triggers that guard it,
-    and its checkpoints, with `keys` their signatures too.
+    """Check the chain: hashes, numbers without a gap, the ids beside the bodies, the triggers that guard it
+    (those, and no others) and the view `usage_log`, and its checkpoints, with `keys` their signatures too.
 
     `full` also compares each ledger row with its entry, both ways, the rate cards with their ids, the daily
     sums with the ledger; and access tokens, users, own prices and adjustments with what entries say of them.
@@ -67,8 +69,10 @@ def verify(
         with reader.snapshot():
             base = reader.base()
             check = _Check(findings, base)
-            _check_triggers(reader, findings)
+            _check_guards(reader, findings)
             checkpoints = CheckpointCheck(reader, findings, keys=keys, base=base)
+            if full:
+                _check_indices(reader, findings)
             rows = RowCheck(reader, findings, base) if full else None
             books = BooksCheck(reader, findings, base) if full else None
             entries = reader.select(ENTRIES_WITH_ROWS if full else _ENTRIES, (base.seq,))
@@ -147,18 +151,26 @@ class _Check:
                 checkpoints.signed_at_birth(seq, kind)
 
 
-def _check_triggers(reader: Reader, findings: Findings) -> None:
-    if _wanted_triggers() - set(reader.select(_TRIGGERS)):
-        findings.add("trigger")
+def _check_guards(reader: Reader, findings: Findings) -> None:
+    """See that the triggers are those there have to be and no others, and the view says what it should."""
+    differing = _wanted_guards() ^ set(reader.select(_GUARDS))
+    for kind in sorted({str(kind) for kind, _, _ in differing}):
+        findings.add("trigger" if kind == "trigger" else "view")
+
+
+def _check_indices(reader: Reader, findings: Findings) -> None:
+    for table in _INDEXED:
+        if reader.select(f"PRAGMA integrity_check({table})").fetchone() != ("ok",):
+            findings.add("index")
 
 
 @cache
-def _wanted_triggers() -> frozenset[tuple[str, str]]:
+def _wanted_guards() -> frozenset[tuple[str, str, str]]:
     fresh = sqlite3.connect(":memory:", isolation_level=None)
     try:
         for migration in MIGRATIONS:
             for statement in migration.statements:
                 fresh.execute(statement)
-        return frozenset(fresh.execute(_TRIGGERS).fetchall())
+        return frozenset(fresh.execute(_GUARDS).fetchall())
     finally:
         fresh.close()

@@ -17,7 +17,7 @@ _SOME = "*"  # Entries of older programs don't say which: only not none.
 _KINDS = ("cost.adjusted", "price.changed", "daemon.started", PRUNED)
 _STALE_HOLDS = """SELECT id FROM hold
     WHERE started_at < min(?, (SELECT ts_ms FROM audit ORDER BY seq DESC LIMIT 1))
-        OR id IN (SELECT id FROM ledger)"""
+        OR id IN (SELECT id FROM ledger) OR ceiling_picousd < 0"""
 
 
 class BooksCheck:

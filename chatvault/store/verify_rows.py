@@ -2,10 +2,11 @@
 
 import hashlib
 import secrets
+from itertools import zip_longest
 
 import msgspec
 
-from chatvault.store.daily_sums import DAY_MS
+from chatvault.store.daily_sums import DAY_MS, KEYS, SUMS
 from chatvault.store.entries import Head
 from chatvault.store.pruned_rows import count_and_digest, last_pruned
 from chatvault.store.reader import Reader
@@ -35,11 +36,12 @@ _SETTLED = """CREATE TEMP TABLE settled AS SELECT request_id, seq FROM audit
     WHERE kind IN ('request.settled', 'request.refused') AND seq > {base}"""
 _TWICE = "SELECT request_id, max(seq) FROM settled GROUP BY request_id HAVING count(*) > 1"
 _WITHOUT_ENTRY = "SELECT id FROM ledger WHERE id NOT IN (SELECT request_id FROM settled)"
-_SUMS_OF_LEDGER = f"""SELECT started_at / {DAY_MS}, count(*), sum(coalesce(input_tokens, 0)),
-    sum(coalesce(cached_tokens, 0)), sum(coalesce(output_tokens, 0)), coalesce(sum(cost_picousd), 0),
-    count(*) - count(cost_picousd) FROM ledger GROUP BY 1"""
-_SUMS_OF_DAYS = """SELECT day, sum(requests), sum(input_tokens), sum(cached_tokens), sum(output_tokens),
-    sum(cost_picousd), sum(unpriced_requests) FROM usage_day GROUP BY 1"""
+# By all that the daily sums tell apart, or what one access token has cost could be moved to another.
+_SUMS_OF_LEDGER = f"""SELECT started_at / {DAY_MS}, token_id, user_id, model_name, coalesce(provider, ''),
+    client, status, count(*), sum(coalesce(input_tokens, 0)), sum(coalesce(cached_tokens, 0)),
+    sum(coalesce(output_tokens, 0)), coalesce(sum(cost_picousd), 0), count(*) - count(cost_picousd)
+    FROM ledger GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7"""
+_SUMS_OF_DAYS = f"SELECT {','.join(KEYS + SUMS)} FROM usage_day ORDER BY {','.join(KEYS)}"
 
 
 class RowCheck:
@@ -133,7 +135,6 @@ class RowCheck:
             self._findings.add("missing_entry", request_id=request_id)
 
     def _check_sums(self) -> None:
-        ledger = {row[0]: row for row in self._reader.select(_SUMS_OF_LEDGER)}
-        days = {row[0]: row for row in self._reader.select(_SUMS_OF_DAYS)}
-        if ledger != days:
+        ledger, days = self._reader.select(_SUMS_OF_LEDGER), self._reader.select(_SUMS_OF_DAYS)
+        if any(told != summed for told, summed in zip_longest(days, ledger)):
             self._findings.add("sums")

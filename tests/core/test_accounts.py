@@ -201,6 +201,55 @@ def test_limits_change_while_requests_run() -> None:
     assert of.limited(NOON) == []
 
 
+@pytest.mark.parametrize("which", ["everyone", "token", "user"])
+def test_a_hold_is_raised_in_all_accounts_or_in_none(which: str) -> None:
+    of = accounts(**{which: Limits(Budget(10, "day"))})
+    ticket = enter(of)
+    ticket.hold(4)
+    assert ticket.raise_to(4) and ticket.raise_to(3)
+    assert not ticket.raise_to(11)
+    assert [each.held("day") for each in all_three(of)] == [4] * 3
+    assert ticket.most() == 10
+    assert ticket.raise_to(10)
+    assert [(each.held("day"), each.held("month"), each.held("total")) for each in all_three(of)] == [
+        (10, 10, 10)
+    ] * 3
+    ticket.settle(9, 0)
+    assert [(each.held("day"), each.spent("day")) for each in all_three(of)] == [(0, 9)] * 3
+
+
+def test_without_a_budget_a_hold_is_raised_as_far_as_need_be() -> None:
+    ticket = enter(of := accounts())
+    ticket.hold(1)
+    assert ticket.most() is None
+    assert ticket.raise_to(10**15)
+    ticket.settle(2, 0)
+    assert [each.held("total") for each in all_three(of)] == [0] * 3
+
+
+@pytest.mark.parametrize(("per", "has_room"), [("day", False), ("month", True), ("total", True)])
+def test_a_hold_is_not_raised_in_a_day_that_is_over(per: str, has_room: bool) -> None:
+    of = accounts(Limits(Budget(10, per)))  # type: ignore[arg-type]
+    ticket = enter(of)
+    ticket.hold(4)
+    enter(of, at_ms=NOON + DAY).settle(0, 0)
+    assert ticket.raise_to(8) == has_room
+    assert of.everyone.held("day") == 0
+    assert of.everyone.held("month") == (8 if has_room else 4)
+    ticket.settle(8, 0)
+    assert [of.everyone.held(each) for each in ("day", "month", "total")] == [0, 0, 0]
+    assert (of.everyone.spent("day"), of.everyone.spent("month")) == (0, 8)
+
+
+def test_a_lowered_budget_leaves_what_is_held_and_raises_nothing() -> None:
+    ticket = enter(of := accounts(Limits(Budget(10, "day"))))
+    ticket.hold(8)
+    of.limit_everyone(Limits(Budget(5, "day")), 0)
+    assert ticket.most() == 8
+    assert ticket.raise_to(8) and not ticket.raise_to(9)
+    ticket.settle(8, 0)
+
+
 def test_limits_are_read_as_they_are_written_down() -> None:
     found = written_limits("5/day", requests_per_minute=1, tokens_per_minute=None, concurrency=2)
     assert found == Limits(Budget(5 * DOLLAR, "day"), 1, None, 2)
@@ -223,7 +272,9 @@ def test_no_order_of_events_overdraws_a_budget_or_leaves_a_hold(
         now += (amount * part) * 1_000_000
         if is_end and running:
             ticket, held = running.pop(part % len(running))
-            ticket.settle(min(held, part), 0)
+            if ticket.raise_to(held + amount):
+                held += amount
+            ticket.settle(min(held, part + amount), 0)
             continue
         ticket = enter(of, token=str(which), user=str(which % 2), at_ms=now)
         if (tightest := ticket.tightest()) is None or amount <= tightest[1]:

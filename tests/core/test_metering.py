@@ -8,13 +8,13 @@ from chatvault.core.usage import Usage, UsageBasis
 def test_the_providers_counts_are_taken_as_they_are() -> None:
     meter = Meter()
     meter.usage = Usage(input_tokens=10, output_tokens=3)
-    meter.deltas, meter.output_chars = 99, 9_999
+    meter.deltas, meter.output_bytes = 99, 9_999
     assert meter.final_usage(input_estimate=500) == Usage(input_tokens=10, output_tokens=3)
 
 
 def test_without_counts_the_text_is_estimated_from_its_length() -> None:
     meter = Meter()
-    meter.deltas, meter.output_chars = 2, 41
+    meter.deltas, meter.output_bytes = 2, 41
     # 41 characters at four a token are 10.25: eleven.
     expected = Usage(input_tokens=500, output_tokens=11, basis=UsageBasis.ESTIMATED)
     assert meter.final_usage(input_estimate=500) == expected
@@ -22,7 +22,7 @@ def test_without_counts_the_text_is_estimated_from_its_length() -> None:
 
 def test_many_small_deltas_count_one_token_each() -> None:
     meter = Meter()
-    meter.deltas, meter.output_chars = 30, 41
+    meter.deltas, meter.output_bytes = 30, 41
     assert meter.final_usage(input_estimate=0).output_tokens == 30
 
 
@@ -32,7 +32,7 @@ def test_what_the_provider_said_before_it_broke_off_is_kept() -> None:
     meter.usage = Usage(
         50, 20, 10, 5, output_tokens=None, web_searches=1, modifiers=("geo:us",), reasoning_tokens=None
     )
-    meter.output_chars = 8
+    meter.output_bytes = 8
     found = meter.final_usage(input_estimate=999)
     assert found == Usage(
         50, 20, 10, 5, 2, None, web_searches=1, modifiers=("geo:us",), basis=UsageBasis.ESTIMATED
@@ -48,7 +48,7 @@ def test_nothing_seen_is_nothing_out() -> None:
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_an_estimate_is_never_below_the_deltas_nor_a_quarter_of_the_text(deltas: int, chars: int) -> None:
     meter = Meter()
-    meter.deltas, meter.output_chars = deltas, chars
+    meter.deltas, meter.output_bytes = deltas, chars
     out = meter.final_usage(input_estimate=0).output_tokens
     assert out is not None
     assert out >= deltas

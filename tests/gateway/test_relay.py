@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -233,6 +234,30 @@ def test_a_stream_that_is_cut_while_it_thinks_unseen_is_paid_for(tmp_path: Path)
         assert row["cost_picousd"] >= 2000 * 10_000_000
 
     paid = ScriptedProvider("paid", is_local=False, steps=[for_ever])
+    run(tmp_path, go, paid, prices=PRICES)
+
+
+def test_who_reads_slowly_and_leaves_pays_for_what_may_have_been_written_meanwhile(tmp_path: Path) -> None:
+    async def go(gateway: Inside) -> None:
+        call = gateway.call()
+
+        async def slow(message: Mapping[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                # The kernel takes in what the provider goes on to say.
+                await asyncio.sleep(0.4)
+
+        serving = asyncio.ensure_future(gateway.relay.serve(call, ask("paid/dear", stream=True), slow, []))
+        call.task = serving
+        while not paid.streams or paid.streams[0].meter.deltas < 3:
+            await asyncio.sleep(0.001)
+        call.end(Ending.CLIENT_LEFT)
+        await serving
+        (row,) = await gateway.rows()
+        assert (row["status"], row["cost_basis"]) == ("cancelled", "upper_bound")
+        # Two writes of 0.4 s, at four thousand tokens a second, $10 per million.
+        assert row["cost_picousd"] >= 2 * 1600 * 10_000_000
+
+    paid = ScriptedProvider("paid", is_local=False, steps=[delta("hi"), delta("hi"), delta("hi"), for_ever])
     run(tmp_path, go, paid, prices=PRICES)
 
 

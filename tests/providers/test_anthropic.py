@@ -69,6 +69,8 @@ def test_a_streamed_answer_whose_thinking_comes_back_with_the_next_turn():
         call = Message("assistant", None, tool_calls=begun_calls(said.tools))
         result = Message("tool", "r", tool_call_id="toolu_aaaaaaaaaa")
         request = ChatRequest("m", (ask, call, result), stream=True, tools=tools, reasoning_effort="low")
+        # What is put back is input, and is paid for.
+        assert provider.restored(request).messages[1].thinking_blocks[0].text == "hm"
         await read_to_end(await provider.stream(request, "claude-haiku-4-5"))
 
     asyncio.run(two_turns())

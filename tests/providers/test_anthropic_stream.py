@@ -252,3 +252,10 @@ def test_json_in_place_of_a_stream_is_an_error():
     whole, error, _ = broken(told[:9], told[9:])
     assert whole == b""
     assert isinstance(error, ProviderOverloaded)
+
+
+def test_what_was_said_is_measured_in_bytes() -> None:
+    # A character can be several tokens; a byte can't.
+    stream = stream_of(start() + text(0, "𓀀" * 10) + end())
+    asyncio.run(read_to_end(stream))
+    assert stream.meter.output_bytes == 40

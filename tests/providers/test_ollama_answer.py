@@ -47,7 +47,7 @@ def test_text_comes_out_as_it_is() -> None:
     assert heard.chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert {chunk["model"] for chunk in heard.chunks} == {"llama3"}
     meter = translator.meter
-    assert (meter.deltas, meter.output_chars, meter.finish_reason) == (2, 8, "stop")
+    assert (meter.deltas, meter.output_bytes, meter.finish_reason) == (2, 9, "stop")
     assert meter.usage is not None
     assert (meter.usage.input_tokens, meter.usage.output_tokens) == (7, 3)
 

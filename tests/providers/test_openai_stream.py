@@ -348,3 +348,13 @@ def test_what_follows_the_end_or_an_error_in_the_same_read_goes_nowhere(before: 
         whole, error, _ = pass_on_until_it_breaks(*pieces)
         assert isinstance(error, ProviderFailed)
         assert whole == ROLE + before + STOP
+
+
+def test_tool_calls_are_measured_without_any_text_before_them() -> None:
+    first = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": ""}}
+    pieces = [event({"tool_calls": [first]})]
+    for _ in range(5):
+        pieces.append(event({"tool_calls": [{"index": 0, "function": {"arguments": "y" * 100}}]}))
+    _, stream, _ = pass_on(ROLE, *pieces, event({}, "tool_calls"), DONE)
+    assert 500 <= stream.meter.output_bytes <= 600
+    assert stream.meter.deltas >= 5

@@ -1,6 +1,6 @@
 """Reasoning that clients drop."""
 
-from chatvault.core.chat import Message, ThinkingBlock, ToolCall
+from chatvault.core.chat import ChatRequest, Message, ThinkingBlock, ToolCall
 from chatvault.providers.reasoning_memory import ReasoningMemory, Thoughts
 
 CALL = ToolCall("toolu_0123456789", "f", '{"a": 1}')
@@ -79,3 +79,12 @@ def test_a_thought_too_large_for_the_memory_drives_nothing_out():
 def test_messages_without_tool_calls_are_left_alone():
     message = Message("assistant", "hi")
     assert ReasoningMemory(Clock()).restore(message) is message
+
+
+def test_a_whole_request_is_restored_for_who_reckons_its_price():
+    memory = ReasoningMemory(Clock())
+    memory.remember((CALL,), THOUGHTS)
+    plain = ChatRequest("m", (Message("user", "u"),))
+    assert memory.restore_all(plain) is plain
+    turns = (Message("user", "u"), Message("assistant", None, tool_calls=(CALL,)))
+    assert memory.restore_all(ChatRequest("m", turns)).messages[1].thinking_blocks == THOUGHTS.blocks

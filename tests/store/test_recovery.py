@@ -15,7 +15,7 @@ from chatvault.core.ledger import CostBasis, Status
 from chatvault.store.reader import Reader
 from chatvault.store.verify import verify
 from chatvault.store.writer import Store
-from tests.support.databases import do, opened, rows_of
+from tests.support.databases import do, opened, rows_of, tamper
 from tests.support.ledger import CARD_BODY, CARD_ID, NOON, a_hold, a_row
 
 _ROOT = Path(__file__).parents[2]
@@ -51,6 +51,16 @@ def test_open_holds_become_interrupted_rows(tmp_path: Path) -> None:
             ]
             assert json.loads(entries[2].body) == {"request_ids": ids}
             assert verify(reader, full=True).ok
+
+
+def test_a_hold_that_somebody_set_below_zero_pays_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "chatvault.db"
+    _leave_open(path, 1)
+    tamper(path, "UPDATE hold SET ceiling_picousd = -1000")
+    with Reader.open(path) as reader:
+        assert [each.kind for each in verify(reader, full=True).problems] == ["hold"]
+    with opened(path) as store:
+        assert [row.cost_picousd for row in store.recovered] == [0]
 
 
 def test_a_second_start_finds_nothing_more_to_do(tmp_path: Path) -> None:

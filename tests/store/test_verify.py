@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from chatvault.core.chain import entry_hash
 from chatvault.core.ledger import Attempt, CostBasis
+from chatvault.store import adjustments
 from chatvault.store.bulk_insert import BulkInsert
 from chatvault.store.reader import Reader
 from chatvault.store.rows import LEDGER_COLUMNS, ledger_values
@@ -176,6 +177,42 @@ def test_a_rate_card_that_nobody_kept_is_told_once(path: Path) -> None:
 def test_wrong_daily_sums_are_found(path: Path) -> None:
     tamper(path, "UPDATE usage_day SET cost_picousd = cost_picousd - 1 WHERE status = 'ok'")
     assert _verify(path, full=True).problems == (Problem("sums"),)
+
+
+def test_a_cost_that_was_moved_to_another_access_token_is_found(path: Path) -> None:
+    columns = "day, 'tok_other', user_id, model_name, provider, client, status, requests, input_tokens"
+    rest = "cached_tokens, output_tokens, cost_picousd, unpriced_requests"
+    moved = f"INSERT INTO usage_day SELECT {columns}, {rest} FROM usage_day WHERE status = 'ok'"
+    tamper(path, moved, "DELETE FROM usage_day WHERE status = 'ok' AND token_id <> 'tok_other'")
+    assert _verify(path, full=True).problems == (Problem("sums"),)
+
+
+def test_a_trigger_that_was_put_in_is_found(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TRIGGER gift AFTER INSERT ON hold BEGIN UPDATE hold SET ceiling_picousd = 0; END"
+        )
+    assert _verify(path).problems == (Problem("trigger"),)
+
+
+def test_a_view_that_tells_something_else_is_found(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP VIEW usage_log")
+        connection.execute("CREATE VIEW usage_log AS SELECT 0 AS cost")
+    assert _verify(path).problems == (Problem("view"),)
+
+
+def test_an_index_that_hides_rows_is_found(path: Path) -> None:
+    text = "CREATE INDEX adjustment_by_request ON adjustment (request_id, seq)"
+    with opened(path) as store:
+        store.run(lambda tx: adjustments.adjust(tx, _id(0), cost_picousd=5, rate_card_id=CARD_ID, reason="?"))
+    assert _verify(path, full=True).ok
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DROP INDEX adjustment_by_request")
+        connection.execute(f"{text} WHERE seq < 0")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'adjustment_by_request'", (text,))
+    assert _verify(path, full=True).problems == (Problem("index"),)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,28 @@ def test_a_settlement_replaces_its_hold_by_a_row_and_an_entry(path: Path) -> Non
         do(store, work)
 
 
+def test_a_raised_hold_is_what_an_interrupted_request_costs(path: Path) -> None:
+    async def work(store: Store) -> None:
+        store.remember_rate_card(CARD_ID, CARD_BODY, provider="anthropic", model="claude", source="builtin")
+        await store.hold(a_hold())
+        await store.submit(lambda tx: tx.raise_hold(a_hold().id, 90_000_000_000))
+        assert rows_of(path, "SELECT ceiling_picousd FROM hold") == [(90_000_000_000,)]
+
+    with opened(path) as store:
+        do(store, work)
+    with opened(path) as store:
+        assert [row.cost_picousd for row in store.recovered] == [90_000_000_000]
+
+
+def test_a_hold_that_is_not_there_can_not_be_raised(path: Path) -> None:
+    async def work(store: Store) -> None:
+        with pytest.raises(StoreError):
+            await store.submit(lambda tx: tx.raise_hold(a_hold().id, 1))
+
+    with opened(path) as store:
+        do(store, work)
+
+
 def test_the_body_holds_every_column_of_the_row(path: Path) -> None:
     row = a_row(a_hold())
 

@@ -68,7 +68,7 @@ class ScriptedStream:
             self.meter.usage = self._usage
         else:
             self.meter.deltas += 1
-            self.meter.output_chars += 4
+            self.meter.output_bytes += 4
         return data
 
     async def pump(self, take: Callable[[bytes], bool]) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import hanging_serve
 from tests.support.systemd_box import PROGRAM, VENV, Box, why_not
 
 ECHO = "providers:\n  echo: {kind: echo}\n"
@@ -21,6 +22,7 @@ prices:
   overrides: [{model: fixed, per_mtok: {input: 1, output: 2}}]
 """
 URL = "http://127.0.0.1:4000"
+WATCHDOG = "[Service]\nWatchdogSec=4s\nTimeoutAbortSec=2s\n"
 
 pytestmark = [
     pytest.mark.skipif(why_not() is not None, reason=why_not() or "it can run"),
@@ -91,16 +93,41 @@ def test_a_killed_daemon_is_back_and_its_ledger_whole(box: Box, is_full: bool) -
 
 
 def test_the_watchdog_ends_a_daemon_that_hangs(box: Box) -> None:
-    secret = box.settle_in(ECHO, unit_lines="[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n")
+    secret = box.settle_in(ECHO, unit_lines=WATCHDOG)
     before = pid(box)
-    time.sleep(3)
+    time.sleep(6)
     assert pid(box) == before, "a daemon that lives is left alone"
 
     box.ok("kill", "-STOP", str(before))
 
-    box.wait("restarted", partial(is_another, box, before))
+    box.wait("restarted", partial(is_another, box, before), seconds=60)
     assert "Watchdog timeout" in box.journal()
     assert box.ask(secret)[0] == 200
+
+
+def test_the_watchdog_ends_a_loop_that_hangs_while_threads_live_on(box: Box) -> None:
+    path = "/opt/chatvault/hanging_serve.py"
+    box.write(path, Path(hanging_serve.__file__).read_text(), mode="644")
+    wrapped = f"ExecStart=\nExecStart={VENV}/bin/python -P {path} serve\n"
+    secret = box.settle_in(ECHO, unit_lines=WATCHDOG + wrapped)
+    before = pid(box)
+    with box.background(*box.support("steady_load", URL, secret, "echo/echo", "50", "4")) as load:
+        box.wait("served", lambda: box.query("SELECT count(*) > 20 FROM ledger") == [[1]])
+        box.ok("kill", "-USR2", str(before))
+        box.wait("restarted", partial(is_another, box, before), seconds=60)
+        outcomes = json.loads(load.communicate(timeout=120)[0])
+
+    journal = box.journal()
+    assert "Watchdog timeout" in journal
+    assert journal.count(hanging_serve.LIVES) >= 5
+    # The log says where the loop hung.
+    assert "hanging_serve.py" in journal.partition("Fatal Python error: Aborted")[2]
+    assert box.ask(secret)[0] == 200
+    assert outcomes.get("refused", 0) == 0
+    assert box.query("SELECT count(*) FROM hold") == [[0]]
+    rows = dict(box.query("SELECT status, count(*) FROM ledger GROUP BY status"))
+    assert rows["ok"] + rows.get("interrupted", 0) > outcomes["200"]
+    assert box.json("audit", "verify", "--full")["ok"] is True
 
 
 @pytest.mark.parametrize("drain_seconds", [15, 1])

@@ -30,7 +30,7 @@ _BROKEN: dict[str, Script] = {
 
 def _two_routes(first: str, second: str) -> dict[str, object]:
     return {
-        "providers": {"one": provider(first, timeout_seconds=0.5), "two": provider(second)},
+        "providers": {"one": provider(first, timeout_seconds=2), "two": provider(second)},
         "models": {"either": {"routes": ["one/fixed", "two/fixed"]}},
         "prices": {"overrides": [PRICE]},
     }

@@ -16,7 +16,7 @@ def first(serve: Serve) -> Daemon:
 
 def test_the_first_start_writes_settings_that_serve(first: Daemon) -> None:
     assert (first.home / "config.yaml").stat().st_mode & 0o777 == 0o600
-    assert "config.yaml" in first.log
+    first.wait_for_log("config.yaml")
     secret = first.add_token()
     with official(first.url, secret) as client:
         assert "echo/echo" in [model.id for model in client.models.list()]

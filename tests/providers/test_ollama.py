@@ -176,7 +176,7 @@ def test_a_dead_server_tells_how_to_start_it() -> None:
 
 
 def test_loading_may_take_longer_than_silence_in_an_answer() -> None:
-    heard = hear(with_provider(lines(*LINES, before=[0.3]), streamed, timeout_seconds=0.1, load_seconds=5.0))
+    heard = hear(with_provider(lines(*LINES, before=[1.2]), streamed, timeout_seconds=0.8, load_seconds=30.0))
     assert heard.text == "The river"
 
 
@@ -188,7 +188,7 @@ def test_loading_has_its_limit() -> None:
 
 def test_silence_in_an_answer_has_its_limit() -> None:
     with pytest.raises(ProviderTimeout):
-        with_provider(lines(LINES[0], STALL), streamed, timeout_seconds=0.1, load_seconds=30.0)
+        with_provider(lines(LINES[0], STALL), streamed, timeout_seconds=0.3, load_seconds=30.0)
 
 
 def test_a_whole_answer_has_its_limit() -> None:
@@ -207,7 +207,8 @@ def test_a_client_that_leaves_before_the_first_token_closes_the_call() -> None:
             await task
         return closed_at - left_at
 
-    assert with_provider(lines(before=[STALL]), ask) < 0.5
+    # Nothing but the cancellation ends it: the answer itself never comes.
+    assert with_provider(lines(before=[STALL]), ask) < 5
 
 
 def test_closing_a_stream_closes_the_call() -> None:
@@ -223,7 +224,7 @@ def test_closing_a_stream_closes_the_call() -> None:
 
 def test_a_server_that_never_ends_its_body_does_not_hold_a_whole_answer() -> None:
     async def ask(provider: Ollama, upstream: Upstream) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await streamed(provider, upstream)
 
     assert hear(with_provider(lines(*LINES, STALL), ask)).is_done

@@ -144,6 +144,9 @@ async def serving(
         yield server
     finally:
         listener.close()
+        # A connection that is just being accepted gets its task a few turns later.
+        for _ in range(5):
+            await asyncio.sleep(0)
         for task in tuple(running):
             task.cancel()
         if running:

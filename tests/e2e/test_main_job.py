@@ -3,8 +3,9 @@
 import pytest
 
 from tests.support.clients import ask, chat, official
-from tests.support.daemon import Daemon, Serve, free_port
+from tests.support.daemon import Daemon, Serve
 from tests.support.openai_shape import COST_PICOUSD, INPUT_TOKENS, MODEL, OUTPUT_TOKENS, settings
+from tests.support.ports import free_port
 from tests.support.scripted import Upstream
 
 

@@ -6,12 +6,12 @@ import httpx
 import pytest
 
 from tests.support.clients import Caller
+from tests.support.ports import free_port
 from tests.support.scripted import (
     CUT,
     STALL,
     Answer,
     Upstream,
-    closed_port,
     event_stream,
     json_answer,
     zipped,
@@ -66,4 +66,4 @@ def test_a_gzipped_answer_is_gzipped() -> None:
 
 def test_nothing_listens_at_a_closed_port() -> None:
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{closed_port()}")
+        httpx.get(f"http://127.0.0.1:{free_port()}")

@@ -20,8 +20,9 @@ from chatvault.errors import (
     RequestError,
 )
 from chatvault.providers.ollama import Ollama, Settings, build
+from tests.support.ports import free_port
 from tests.support.resources import resources
-from tests.support.scripted import CUT, STALL, Answer, Seen, Step, Upstream, closed_port, json_answer
+from tests.support.scripted import CUT, STALL, Answer, Seen, Step, Upstream, json_answer
 from tests.support.streams import hear, read_to_end
 
 T = TypeVar("T")
@@ -161,7 +162,7 @@ def test_a_missing_model_names_the_installed_ones_to_the_owner_alone() -> None:
 
 def test_a_dead_server_tells_how_to_start_it() -> None:
     async def ask() -> None:
-        provider = build("o", Settings(base_url=f"http://127.0.0.1:{closed_port()}"), resources())
+        provider = build("o", Settings(base_url=f"http://127.0.0.1:{free_port()}"), resources())
         with pytest.raises(ProviderUnreachable) as caught:
             await provider.complete(chat(), "llama3")
         assert "ollama serve" in (caught.value.hint or "")

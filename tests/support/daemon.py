@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import sqlite3
 import ssl
 import subprocess
@@ -18,6 +17,7 @@ import httpx
 import yaml
 
 from tests.support.clients import NO_TLS
+from tests.support.ports import free_port
 
 Row = dict[str, Any]
 _COMMAND = (sys.executable, "-X", "faulthandler", "-m", "chatvault")
@@ -29,13 +29,6 @@ _SIGNS_OF_A_DEFECT = (
     "Exception ignored in",
     "ResourceWarning",
 )
-
-
-def free_port() -> int:
-    """Return a port that was free just now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Daemon:

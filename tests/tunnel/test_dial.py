@@ -7,7 +7,7 @@ import time
 import pytest
 
 from chatvault.tunnel.dial import dial
-from tests.support.daemon import free_port
+from tests.support.ports import free_port
 
 
 def test_a_listener_is_reached() -> None:

@@ -18,7 +18,7 @@ from chatvault.tunnel.relay import Relay, parse_jump
 from chatvault.tunnel.status import Change, State
 from chatvault.tunnel.supervisor import Tunnel
 from chatvault.tunnel.tools import Tools
-from tests.support.daemon import free_port
+from tests.support.ports import free_port
 from tests.support.ssh_server import SshHost, ssh_host
 from tests.support.waiting import until
 

@@ -9,8 +9,9 @@ from chatvault.providers.http.dial import default_tls
 from chatvault.providers.http.faults import ConnectTimedOut, NotConnected, ProxyRefused
 from tests.providers.http.conftest import Run
 from tests.support.certificates import Authority
+from tests.support.ports import free_port
 from tests.support.proxy_server import tunnelling
-from tests.support.scripted_server import Peer, Script, forever, free_port, serving, silence
+from tests.support.scripted_server import Peer, Script, forever, serving, silence
 from tests.support.waiting import until
 
 

@@ -51,11 +51,11 @@ class Backups:
 
         Raises StoreError, StorageFull. It stands in the audit chain.
         """
-        path = backup.default_path(self._folder, self._now_ms()) if target is None else target
-        if path.is_dir():
-            path = backup.default_path(path, self._now_ms())
+        folder = self._folder if target is None else target
         async with self._one_at_a_time:
-            made = await self._run(path)
+            # Within the lock: two of one second are to have two names.
+            is_named = target is not None and not target.is_dir()
+            made = await self._run(folder if is_named else backup.default_path(folder, self._now_ms()))
         await self._store.record("backup.created", made)
         return made
 

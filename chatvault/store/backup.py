@@ -1,6 +1,7 @@
 """Backups: consistent copies of the database, made beside a writer, verified before they get their name."""
 
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Sequence
@@ -18,8 +19,9 @@ from chatvault.store.reader import Reader
 from chatvault.store.signing import TrustedKeys
 from chatvault.store.verify import verify
 
-_NAME = "chatvault-%Y%m%dT%H%M%SZ.db"
-_PATTERN = "chatvault-????????T??????Z.db"
+_STEM = "chatvault-%Y%m%dT%H%M%SZ"
+# Of several that were made within one second, the later ones have a number.
+_PATTERN = re.compile(r"(chatvault-\d{8}T\d{6}Z)(?:-(\d+))?\.db", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,14 @@ class Kept:
 
 
 def default_path(folder: Path, now_ms: int) -> Path:
-    """Return where a backup made now goes, in `folder`."""
-    return folder / datetime.fromtimestamp(now_ms // 1000, UTC).strftime(_NAME)
+    """Return where a backup made now goes, in `folder`: a name that no file there has."""
+    stem = datetime.fromtimestamp(now_ms // 1000, UTC).strftime(_STEM)
+    path = folder / f"{stem}.db"
+    number = 1
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}.db"
+    return path
 
 
 def make(source: Path, target: Path, *, keys: TrustedKeys) -> Backup:
@@ -114,15 +122,18 @@ def copy_database(source: Path, target: Path) -> None:
 
 def listed(folder: Path) -> list[Kept]:
     """Return the backups in `folder`, oldest first."""
-    found = []
-    for path in sorted(folder.glob(_PATTERN)):
+    found: list[tuple[int, int, Kept]] = []
+    for path in folder.glob("chatvault-*.db"):
+        if (parts := _PATTERN.fullmatch(path.name)) is None:
+            continue
         try:
-            made = datetime.strptime(path.name, _NAME).replace(tzinfo=UTC)
+            made = datetime.strptime(parts[1], _STEM).replace(tzinfo=UTC)
             size = path.stat().st_size
         except (ValueError, OSError):
             continue
-        found.append(Kept(path, size, int(made.timestamp()) * 1000))
-    return found
+        made_ms = int(made.timestamp()) * 1000
+        found.append((made_ms, int(parts[2] or 1), Kept(path, size, made_ms)))
+    return [kept for _, _, kept in sorted(found, key=lambda each: each[:2])]
 
 
 def thin_out(folder: Path, *, keep: int, now_ms: int) -> Sequence[Path]:

@@ -19,6 +19,7 @@ BENCHES = {
     "gateway": "requests and streams through ChatVault, nginx and others",
     "memory": "resident memory idle and at 500 open streams",
     "startup": "start to the first answer, --help, stalls of the loop",
+    "service": "start to READY=1, `status`, idle memory with the tunnel up",
     "store": "the database: queries, size, rates, verification, backup",
     "tunnel": "the tunnel beside `ssh -R` and asyncssh's own forward",
     "http-client": "ChatVault's HTTP client beside httpx and aiohttp",

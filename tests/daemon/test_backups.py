@@ -99,3 +99,14 @@ def test_two_at_once_are_made_one_after_the_other(house: House, tmp_path: Path) 
         assert [each["requests"] for each in made] == [0, 0]
 
     house.run(both)
+
+
+def test_two_within_one_second_have_names_of_their_own(house: House) -> None:
+    async def both(backups: Backups) -> None:
+        made = await asyncio.gather(backups.create(), backups.create())
+        assert [each.path for each in backup.listed(house.places.backup_dir)] == [
+            Path(str(each["path"])) for each in made
+        ]
+
+    house.run(both)
+    assert house.kinds.count("backup.created") == 2

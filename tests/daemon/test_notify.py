@@ -9,6 +9,7 @@ import pytest
 
 from chatvault.daemon.notify import Notifier
 from chatvault.daemon.pulse import beat
+from tests.support.waiting import until
 
 
 def manager(address: str) -> socket.socket:
@@ -79,8 +80,8 @@ def test_the_pulse_stops_with_the_loop_it_beats_on(tmp_path: Path) -> None:
     async def main(listener: socket.socket) -> int:
         notifier = Notifier(str(tmp_path / "n"), watchdog_seconds=0.06)
         task = asyncio.ensure_future(beat(notifier, lambda: "well"))
-        await asyncio.sleep(0.1)
         listener.setblocking(False)
+        await until(lambda: drain(listener))
         while drain(listener):
             pass
         # The loop hangs: nobody may feed the watchdog meanwhile.

@@ -65,7 +65,7 @@ def test_who_finds_no_place_is_told_when_to_come_back(serve: Serve, upstream: Up
 
 
 def test_who_waits_gets_the_place_that_comes_free(serve: Serve, upstream: Upstream) -> None:
-    daemon = serve(settings(upstream.url, max_concurrency=2, queue_seconds=20))
+    daemon = serve(settings(upstream.url, max_concurrency=2, queue_seconds=60))
     secret = daemon.add_token()
     most, now, lock = 0, 0, threading.Lock()
 

@@ -5,13 +5,13 @@ import pytest
 from tests.support.clients import ask, chat
 from tests.support.daemon import Serve
 from tests.support.openai_shape import PRICE, chunk, fitting, provider, refusal
+from tests.support.ports import free_port
 from tests.support.scripted import (
     CUT,
     STALL,
     Answer,
     Script,
     Upstream,
-    closed_port,
     event_stream,
     json_answer,
 )
@@ -30,7 +30,7 @@ _BROKEN: dict[str, Script] = {
 
 def _two_routes(first: str, second: str) -> dict[str, object]:
     return {
-        "providers": {"one": provider(first, timeout_seconds=0.5), "two": provider(second)},
+        "providers": {"one": provider(first, timeout_seconds=2), "two": provider(second)},
         "models": {"either": {"routes": ["one/fixed", "two/fixed"]}},
         "prices": {"overrides": [PRICE]},
     }
@@ -56,7 +56,7 @@ def test_a_broken_first_route_gives_way(serve: Serve, upstream: Upstream, how: s
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_unreachable_first_route_gives_way(serve: Serve, upstream: Upstream, stream: bool) -> None:
-    daemon = serve(_two_routes(f"http://127.0.0.1:{closed_port()}", upstream.url))
+    daemon = serve(_two_routes(f"http://127.0.0.1:{free_port()}", upstream.url))
     assert ask(daemon.url, daemon.add_token(), chat("either", stream=stream)).text == "one two three"
 
 

@@ -104,7 +104,7 @@ class TestKilled:
         )
         time.sleep(0.6)
         daemon.kill()
-        assert backup.wait(20) in (0, 1, 3)
+        assert backup.wait(60) in (0, 1, 3)
         daemon.start()
         for found in daemon.json("backup", "list")["backups"]:
             assert daemon.json("backup", "verify", found["path"])["ok"]
@@ -119,7 +119,7 @@ class TestKilled:
             caller.send(chat(MODEL, stream=True), secret=daemon.secrets[-1])
             caller.read_until(b"one ")
             books.ids.append(_id_in(caller.heard))
-            daemon.stop(seconds=10)
+            daemon.stop(seconds=30)
             assert b'"stopping"' in caller.read_to_end()
         (row,) = books.check()
         assert (row["status"], row["error_code"]) == ("cancelled", "stopping")
@@ -178,21 +178,21 @@ class TestDisk:
                 assert b"[DONE]" in caller.read_until(b"0\r\n\r\n")
                 caller.leave()
             settled = [row["id"] for row in daemon.ledger() if row["status"] == "ok"]
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 30
             while not set(books.ids[1:6]) <= set(settled):
                 assert time.monotonic() < deadline, daemon.log
                 time.sleep(0.05)
                 settled = [row["id"] for row in daemon.ledger() if row["status"] == "ok"]
 
             filler.free()
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while (heard := ask(daemon.url, daemon.secrets[-1], chat(MODEL, max_tokens=50))).status == 503:
                 books.ids.append(heard.id)
                 assert time.monotonic() < deadline, daemon.log
                 time.sleep(0.2)
             books.ids.append(heard.id)
             books.billed_picousd += COST_PICOUSD
-            daemon.wait_for_rows(len(books.ids), seconds=10)
+            daemon.wait_for_rows(len(books.ids), seconds=20)
             books.check()
 
     def test_that_is_full_at_the_end(self, disk: Path, upstream: Upstream) -> None:
@@ -234,13 +234,13 @@ class TestDatabase:
         assert heard.json["error"]["code"] == "storage_unavailable"
         other.execute("ROLLBACK")
         other.close()
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 45
         while (heard := ask(daemon.url, daemon.secrets[-1], chat(MODEL), timeout=20)).status != 200:
             books.ids.append(heard.id)
             assert time.monotonic() < deadline
         books.ids.append(heard.id)
         books.billed_picousd += COST_PICOUSD
-        daemon.wait_for_rows(len(books.ids), seconds=15)
+        daemon.wait_for_rows(len(books.ids), seconds=30)
         books.check()
 
     def test_locked_while_a_request_ends(self, books: Books, upstream: Upstream) -> None:
@@ -257,7 +257,7 @@ class TestDatabase:
             other.execute("ROLLBACK")
             other.close()
         books.billed_picousd += COST_PICOUSD
-        daemon.wait_for_rows(1, seconds=15)
+        daemon.wait_for_rows(1, seconds=30)
         books.check()
 
     @pytest.mark.parametrize(
@@ -442,7 +442,7 @@ class TestFiles:
             for caller in callers:
                 caller.close()
             resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, before)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 30
             while True:
                 try:
                     _ask(books)
@@ -523,7 +523,7 @@ class TestClients:
             caller.read_until(b"one ")
             books.ids.append(_id_in(caller.heard))
             daemon.json("tokens", "revoke", "laptop")
-            caller.read_until(b"0\r\n\r\n", seconds=2)
+            caller.read_until(b"0\r\n\r\n")
         (row,) = books.check()
         assert (row["status"], row["error_code"]) == ("cancelled", "token_revoked")
 

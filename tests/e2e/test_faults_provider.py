@@ -32,6 +32,7 @@ from tests.support.openai_shape import (
     usage_chunk,
     whole,
 )
+from tests.support.ports import free_port
 from tests.support.scripted import (
     CUT,
     STALL,
@@ -39,7 +40,6 @@ from tests.support.scripted import (
     Script,
     Step,
     Upstream,
-    closed_port,
     data,
     event_stream,
     json_answer,
@@ -225,8 +225,8 @@ def upstream() -> Iterator[Upstream]:
 def books(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
     """One daemon for all faults: what one leaves behind, the next would trip over."""
     home: Path = tmp_path_factory.mktemp("faults")
-    config = settings(upstream.url, timeout_seconds=1)
-    config["providers"]["dead"] = provider(f"http://127.0.0.1:{closed_port()}", timeout_seconds=1)
+    config = settings(upstream.url, timeout_seconds=2)
+    config["providers"]["dead"] = provider(f"http://127.0.0.1:{free_port()}", timeout_seconds=2)
     config["prices"]["overrides"].append({"model": "gone", "per_mtok": {"input": 1, "output": 2}})
     with Daemon(home / "home", config, secrets=[UPSTREAM_KEY]).start() as daemon:
         daemon.add_token()

@@ -18,7 +18,8 @@ import pytest
 from tests.support.clients import Caller, ask, chat
 from tests.support.daemon import Daemon
 from tests.support.openai_shape import MODEL, UPSTREAM_KEY, chunk, provider, refusal, settings, whole
-from tests.support.scripted import CUT, Answer, Upstream, closed_port, data, event_stream
+from tests.support.ports import free_port
+from tests.support.scripted import CUT, Answer, Upstream, data, event_stream
 
 _KEY = "sk-ant-api03-leak-canary-7Qx2mP"
 _ENV_KEY = "sk-env-leak-canary-0dK3vT9w"
@@ -32,7 +33,7 @@ def spoken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         config = settings(upstream.url)
         config["providers"]["bad"] = provider(upstream.url, api_key=_KEY)
         config["providers"]["env"] = provider(upstream.url, api_key="env:LEAK_CANARY")
-        config["providers"]["gone"] = provider(f"http://127.0.0.1:{closed_port()}", api_key=_KEY)
+        config["providers"]["gone"] = provider(f"http://127.0.0.1:{free_port()}", api_key=_KEY)
         config["prices"]["overrides"].append({"model": "x", "per_mtok": {"input": 1, "output": 2}})
         config["log"] = {"level": "debug", "format": request.param}
         config["audit"] = {"content": "errors"}

@@ -27,7 +27,8 @@ def _leave(daemon: Daemon, upstream: Upstream, *, stream: bool, hearing: bytes =
     else:
         time.sleep(0.05)
     left = caller.leave()
-    assert call.wait_closed() - left < 0.5
+    # The daemon would wait for 30 s of silence: what ends the call before is the leaving alone.
+    assert call.wait_closed() - left < 5
     rows = daemon.wait_for_rows(len(known) + 1)
     return next(row for row in rows if row["id"] not in known)
 
@@ -81,10 +82,10 @@ def test_at_any_moment(daemon: Daemon, upstream: Upstream, is_full: bool) -> Non
         caller = Caller(daemon.port).send(chat(MODEL, stream=True), secret=daemon.secrets[-1])
         time.sleep(chance.uniform(0, 0.4))
         left = caller.leave()
-        time.sleep(0.02)
+        time.sleep(0.05)
         for call in upstream.calls:
             if is_endless:
-                assert call.wait_closed() - left < 0.5
+                assert call.wait_closed() - left < 5
             reached += 1
     rows = _settled(daemon)
     assert {row["status"] for row in rows} <= {"cancelled", "ok", "refused"}
@@ -95,7 +96,7 @@ def test_at_any_moment(daemon: Daemon, upstream: Upstream, is_full: bool) -> Non
 
 
 def _settled(daemon: Daemon) -> list[dict[str, object]]:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while daemon.query("SELECT * FROM hold"):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -103,7 +104,7 @@ def _settled(daemon: Daemon) -> list[dict[str, object]]:
 
 
 def test_a_client_that_left_leaves_its_place_to_the_next(serve: Serve, upstream: Upstream) -> None:
-    daemon = serve(settings(upstream.url, max_concurrency=1, queue_seconds=5))
+    daemon = serve(settings(upstream.url, max_concurrency=1, queue_seconds=20))
     secret = daemon.add_token()
     upstream.script = lambda seen: Answer(before_headers=[STALL]) if len(upstream.calls) == 1 else streamed()
     caller = Caller(daemon.port).send(chat(MODEL, stream=True), secret=secret)

@@ -3,8 +3,9 @@
 import pytest
 
 from tests.support.clients import ask, chat, official
-from tests.support.daemon import Daemon, Serve, free_port
+from tests.support.daemon import Daemon, Serve
 from tests.support.openai_shape import COST_PICOUSD, INPUT_TOKENS, MODEL, OUTPUT_TOKENS, settings
+from tests.support.ports import free_port
 from tests.support.scripted import Upstream
 
 
@@ -16,7 +17,7 @@ def first(serve: Serve) -> Daemon:
 
 def test_the_first_start_writes_settings_that_serve(first: Daemon) -> None:
     assert (first.home / "config.yaml").stat().st_mode & 0o777 == 0o600
-    assert "config.yaml" in first.log
+    first.wait_for_log("config.yaml")
     secret = first.add_token()
     with official(first.url, secret) as client:
         assert "echo/echo" in [model.id for model in client.models.list()]

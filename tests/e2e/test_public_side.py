@@ -222,9 +222,12 @@ def test_a_crowd_that_waits_does_not_keep_an_honest_client_out(
                     opened.append(connection)
                     connection[1].write(data)
             await asyncio.sleep(1)
-        status = await asyncio.to_thread(attacked.daemon.json, "status")
-        # The last one that had to make room may still be on its way out.
-        assert status["connections"] <= (1024 if is_full else 200) + 1
+        # The last ones that had to make room may still be on their way out.
+        async with asyncio.timeout(30):
+            while True:
+                status = await asyncio.to_thread(attacked.daemon.json, "status")
+                if status["connections"] <= (1024 if is_full else 200) + 1:
+                    break
         _abort(opened)
         await asyncio.sleep(0.1)
 

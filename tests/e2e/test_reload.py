@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.clients import NO_TLS
 from tests.support.daemon import Daemon, Serve
-from tests.support.openai_shape import MODEL, settings, streamed
-from tests.support.scripted import Upstream
+from tests.support.openai_shape import DONE, MODEL, chunk, settings, usage_chunk
+from tests.support.scripted import Answer, Seen, Step, Upstream
 from tests.support.small_disk import Filler, small_disk
 from tests.support.streams import hear
 
@@ -86,7 +86,7 @@ def test_a_hangup_reloads(serve: Serve) -> None:
 
     os.kill(daemon.process.pid, signal.SIGHUP)
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while ask(daemon, secret, "mine").status_code != 200:
         assert time.monotonic() < deadline, daemon.log
         time.sleep(0.05)
@@ -95,8 +95,21 @@ def test_a_hangup_reloads(serve: Serve) -> None:
 def test_running_streams_live_on_in_the_old_settings(serve: Serve, upstream: Upstream) -> None:
     daemon = serve(settings(upstream.url))
     secret = daemon.add_token()
-    words = [f"word{number} " for number in range(120)]
-    upstream.script = lambda seen: streamed(words, pause=0.02)
+    words = [f"word{number} " for number in range(20)]
+    are_reloaded = threading.Event()
+
+    def script(seen: Seen) -> Answer:
+        def steps() -> Iterator[Step]:
+            *first, last = [chunk(word) for word in words]
+            for each in first:
+                yield from (each, 0.02)
+            while not are_reloaded.is_set():
+                yield 0.02
+            yield from (last, chunk(finish="stop"), usage_chunk(), DONE)
+
+        return Answer(steps(), headers={"content-type": "text/event-stream"})
+
+    upstream.script = script
     outcomes: list[str] = []
 
     def stream() -> None:
@@ -123,7 +136,8 @@ def test_running_streams_live_on_in_the_old_settings(serve: Serve, upstream: Ups
         assert daemon.run("config", "reload").returncode == (2 if is_bad else 0)
     assert ask(daemon, secret, MODEL).status_code == 404
     assert ask(daemon, secret, "echo2/echo").status_code == 200
-    assert not outcomes, "the streams were to run on during the reloads"
+    assert not outcomes, "the streams run on during the reloads"
+    are_reloaded.set()
     for each in streams:
         each.join()
 
@@ -154,7 +168,7 @@ def test_a_drain_ends_the_daemon_after_its_answers(serve: Serve) -> None:
     answer = ControlClient(daemon.home / "run" / "control.sock").post("/v1/drain")
 
     assert answer["requests_in_flight"] == 0
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
     daemon.process = None
     assert "daemon.stopped" in kinds(daemon)[-2:]
 
@@ -254,7 +268,7 @@ class TestFullDisk:
         assert (done.returncode, "not be written down" in done.stderr) == (1, True), done.stderr
         assert ask(daemon, secret, "echo/echo").status_code == 401
         self.filler.free()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while daemon.run("tokens", "add", f"later{time.monotonic_ns()}").returncode != 0:
             assert time.monotonic() < deadline, daemon.log
         assert ask(daemon, secret, "echo/echo").status_code == 401

@@ -96,9 +96,9 @@ def test_a_killed_session_is_replaced_at_once(there: World, tell: Tell) -> None:
             links = daemon.tunnel()["reconnects"]
             killed = time.monotonic()
             there.relay.kill_sessions()
-            until(lambda links=links: daemon.tunnel()["reconnects"] > links, seconds=10, what="a new link")
+            until(lambda links=links: daemon.tunnel()["reconnects"] > links, seconds=30, what="a new link")
             back = time.monotonic() - killed
-            there.wait_until_served(seconds=5)
+            there.wait_until_served(seconds=30)
             tell(f"up {back:.3f} s after the kill began")
             assert back < 0.2 + _SLACK_SECONDS
 
@@ -106,7 +106,7 @@ def test_a_killed_session_is_replaced_at_once(there: World, tell: Tell) -> None:
 def test_an_sshd_that_was_away_is_found_again(there: World, tell: Tell) -> None:
     with there.daemon() as daemon:
         there.relay.stop_sshd()
-        noticed = until(lambda: daemon.tunnel()["state"] != "up", seconds=5, what="loss noticed")
+        noticed = until(lambda: daemon.tunnel()["state"] != "up", seconds=20, what="loss noticed")
         time.sleep(5)
         started = time.monotonic()
         there.relay.start_sshd()
@@ -195,7 +195,8 @@ def test_a_server_that_says_nothing_is_given_up(there: World, tell: Tell) -> Non
             waited = until(lambda: daemon.tunnel()["last_error"], seconds=30, what="given up")
             tell(f"no banner: given up after {waited:.1f} s")
             assert "does not answer" in daemon.tunnel()["last_error"]
-            assert 9 < waited < 11 + _SLACK_SECONDS
+            # It began to wait a little before we did.
+            assert 5 < waited < 11 + _SLACK_SECONDS
         finally:
             there.net.relay.run("pkill", "-KILL", "-x", "perl")
             mute.wait(10)
@@ -214,12 +215,12 @@ def test_the_port_of_a_dead_daemon_is_taken_over(there: World, tell: Tell, knock
         started = time.monotonic()
         daemon.start()
         since_start = time.monotonic()
-        daemon.wait_for("up", seconds=20)
+        daemon.wait_for("up", seconds=60)
         tell(
             f"stale listener: up {time.monotonic() - since_start:.2f} s after the daemon answered, "
             f"{time.monotonic() - started:.2f} s after its start"
         )
-        there.wait_until_served(seconds=5)
+        there.wait_until_served(seconds=30)
 
 
 def test_two_daemons_on_one_relay_do_not_fight(there: World, tell: Tell) -> None:

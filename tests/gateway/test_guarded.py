@@ -189,7 +189,7 @@ def test_dripping_does_not_keep_a_connection(way: Way, start: bytes) -> None:
         async with way.served() as server:
             reader, writer = await server.connect()
             writer.write(start)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 with suppress(ConnectionError):
                     while not reader.at_eof() and len(server.guard):
                         writer.write(b"G" if b"length" not in start else b"x")
@@ -330,7 +330,7 @@ def test_a_connection_that_rests_is_closed_and_one_that_waits_for_its_answer_is_
         async with way.served(keep_alive_seconds=0.2) as server:
             reader, writer = await server.connect()
             writer.write(request(b"GET", b"/"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 assert (await reader.read(65_536)).startswith(b"HTTP/1.1 200 ")
                 assert await reader.read() == b""
             await hang_up(writer)
@@ -414,7 +414,7 @@ def test_connections_end_with_the_server_on_time(way: Way) -> None:
             reader, writer = await server.connect()
             writer.write(request(b"GET", b"/"))
             await reader.readuntil(b"\r\n\r\n0")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             with suppress(ConnectionError, ssl.SSLError):
                 assert await reader.read() == b""
         await hang_up(writer)

@@ -26,6 +26,7 @@ from chatvault.errors import (
 from chatvault.gateway.auth import PROBE_ID
 from chatvault.gateway.call import Ending
 from tests.support.gateway import DONE, TOKEN, Client, Inside, ScriptedProvider, delta, for_ever, inside
+from tests.support.waiting import until
 
 PRICES = PriceBook([override("dear", input=Decimal(2), output=Decimal(10))])
 FAST = {"fast": [Route("home", "m", True), Route("paid", "dear", False)]}
@@ -434,7 +435,7 @@ def test_a_probe_makes_no_row(tmp_path: Path) -> None:
 def test_beyond_the_places_and_the_queue_there_is_a_503(tmp_path: Path) -> None:
     async def go(gateway: Inside) -> None:
         first = asyncio.ensure_future(gateway.ask(ask(stream=True)))
-        await asyncio.sleep(0.01)
+        await until(lambda: home.requests)
         client = await gateway.ask(ask(stream=True))
         assert client.status == 503
         assert b"retry-after" in client.headers

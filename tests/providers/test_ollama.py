@@ -20,8 +20,9 @@ from chatvault.errors import (
     RequestError,
 )
 from chatvault.providers.ollama import Ollama, Settings, build
+from tests.support.ports import free_port
 from tests.support.resources import resources
-from tests.support.scripted import CUT, STALL, Answer, Seen, Step, Upstream, closed_port, json_answer
+from tests.support.scripted import CUT, STALL, Answer, Seen, Step, Upstream, json_answer
 from tests.support.streams import hear, read_to_end
 
 T = TypeVar("T")
@@ -161,7 +162,7 @@ def test_a_missing_model_names_the_installed_ones_to_the_owner_alone() -> None:
 
 def test_a_dead_server_tells_how_to_start_it() -> None:
     async def ask() -> None:
-        provider = build("o", Settings(base_url=f"http://127.0.0.1:{closed_port()}"), resources())
+        provider = build("o", Settings(base_url=f"http://127.0.0.1:{free_port()}"), resources())
         with pytest.raises(ProviderUnreachable) as caught:
             await provider.complete(chat(), "llama3")
         assert "ollama serve" in (caught.value.hint or "")
@@ -176,7 +177,7 @@ def test_a_dead_server_tells_how_to_start_it() -> None:
 
 
 def test_loading_may_take_longer_than_silence_in_an_answer() -> None:
-    heard = hear(with_provider(lines(*LINES, before=[0.3]), streamed, timeout_seconds=0.1, load_seconds=5.0))
+    heard = hear(with_provider(lines(*LINES, before=[1.2]), streamed, timeout_seconds=0.8, load_seconds=30.0))
     assert heard.text == "The river"
 
 
@@ -188,7 +189,7 @@ def test_loading_has_its_limit() -> None:
 
 def test_silence_in_an_answer_has_its_limit() -> None:
     with pytest.raises(ProviderTimeout):
-        with_provider(lines(LINES[0], STALL), streamed, timeout_seconds=0.1, load_seconds=30.0)
+        with_provider(lines(LINES[0], STALL), streamed, timeout_seconds=0.3, load_seconds=30.0)
 
 
 def test_a_whole_answer_has_its_limit() -> None:
@@ -207,7 +208,8 @@ def test_a_client_that_leaves_before_the_first_token_closes_the_call() -> None:
             await task
         return closed_at - left_at
 
-    assert with_provider(lines(before=[STALL]), ask) < 0.5
+    # Nothing but the cancellation ends it: the answer itself never comes.
+    assert with_provider(lines(before=[STALL]), ask) < 5
 
 
 def test_closing_a_stream_closes_the_call() -> None:
@@ -223,7 +225,7 @@ def test_closing_a_stream_closes_the_call() -> None:
 
 def test_a_server_that_never_ends_its_body_does_not_hold_a_whole_answer() -> None:
     async def ask(provider: Ollama, upstream: Upstream) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await streamed(provider, upstream)
 
     assert hear(with_provider(lines(*LINES, STALL), ask)).is_done

@@ -17,7 +17,8 @@ from chatvault.providers.ollama_library import (
     is_remote,
     open_addresses,
 )
-from tests.support.scripted import STALL, Answer, Seen, Upstream, closed_port, json_answer
+from tests.support.ports import free_port
+from tests.support.scripted import STALL, Answer, Seen, Upstream, json_answer
 
 NEW = {
     "name": "smollm2:135m",
@@ -130,7 +131,7 @@ def test_discovery_finds_a_running_server() -> None:
 
 
 def test_discovery_finds_nothing_where_nothing_listens() -> None:
-    assert asyncio.run(discover(f"http://127.0.0.1:{closed_port()}")) is None
+    assert asyncio.run(discover(f"http://127.0.0.1:{free_port()}")) is None
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,15 @@ def test_backups_are_listed_and_thinned_out_oldest_first(tmp_path: Path) -> None
     assert (tmp_path / "my-own.db").exists()
 
 
+def test_backups_of_one_second_are_numbered_and_the_later_ones_kept(tmp_path: Path) -> None:
+    for _ in range(12):
+        backup.default_path(tmp_path, NOON).write_bytes(b"x")
+    stem = "chatvault-20261118T120000Z"
+    names = [f"{stem}.db", *(f"{stem}-{number}.db" for number in range(2, 13))]
+    assert [each.path.name for each in backup.listed(tmp_path)] == names
+    assert [each.name for each in backup.thin_out(tmp_path, keep=2, now_ms=NOON)] == names[:10]
+
+
 def test_a_restore_keeps_the_old_database_and_says_so_in_the_chain(path: Path) -> None:
     copy = _make(path)
     _fill(path, range(50, 60))

@@ -38,7 +38,7 @@ def _make_room(path_of_store: Store) -> None:
     path_of_store.run(lambda tx: tx.execute("PRAGMA max_page_count=1000000").fetchone())
 
 
-async def _until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def _until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came true"

@@ -162,7 +162,7 @@ class Caller:
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + content)
         return self
 
-    def read_until(self, mark: bytes, *, seconds: float = 10.0) -> bytes:
+    def read_until(self, mark: bytes, *, seconds: float = 20.0) -> bytes:
         """Read until `mark` has come; returns all that was heard so far."""
         self.socket.settimeout(seconds)
         while mark not in self.heard:
@@ -171,7 +171,7 @@ class Caller:
             self.heard += piece
         return self.heard
 
-    def read_to_end(self, *, seconds: float = 10.0) -> bytes:
+    def read_to_end(self, *, seconds: float = 20.0) -> bytes:
         """Read until the other side closes."""
         self.socket.settimeout(seconds)
         try:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import sqlite3
 import ssl
 import subprocess
@@ -18,6 +17,7 @@ import httpx
 import yaml
 
 from tests.support.clients import NO_TLS
+from tests.support.ports import free_port
 
 Row = dict[str, Any]
 _COMMAND = (sys.executable, "-X", "faulthandler", "-m", "chatvault")
@@ -29,13 +29,6 @@ _SIGNS_OF_A_DEFECT = (
     "Exception ignored in",
     "ResourceWarning",
 )
-
-
-def free_port() -> int:
-    """Return a port that was free just now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Daemon:
@@ -184,7 +177,7 @@ class Daemon:
         """Every row of the ledger, oldest first."""
         return self.query("SELECT * FROM ledger ORDER BY id")
 
-    def row(self, request_id: str, *, seconds: float = 5.0) -> Row:
+    def row(self, request_id: str, *, seconds: float = 20.0) -> Row:
         """Wait for the ledger row of a request."""
         deadline = time.monotonic() + seconds
         while not (rows := self.query("SELECT * FROM ledger WHERE id = ?", request_id)):
@@ -192,7 +185,7 @@ class Daemon:
             time.sleep(0.01)
         return rows[0]
 
-    def wait_for_rows(self, count: int, *, seconds: float = 5.0) -> list[Row]:
+    def wait_for_rows(self, count: int, *, seconds: float = 20.0) -> list[Row]:
         """Wait until the ledger has `count` rows and no hold is open, and return the rows."""
         deadline = time.monotonic() + seconds
         while True:
@@ -202,7 +195,7 @@ class Daemon:
             assert time.monotonic() < deadline, f"{len(rows)} rows, {len(holds)} holds:\n{self.log}"
             time.sleep(0.01)
 
-    def wait_for_log(self, text: str, *, seconds: float = 10.0) -> None:
+    def wait_for_log(self, text: str, *, seconds: float = 20.0) -> None:
         """Wait until the daemon has said `text`: a thread of its own writes what is logged."""
         deadline = time.monotonic() + seconds
         while text not in self.log:

@@ -106,7 +106,7 @@ class Served:
         name = "localhost" if self.client else None
         return await asyncio.open_connection(host, self.port, ssl=self.client, server_hostname=name)
 
-    async def ask(self, data: bytes, *, seconds: float = 5.0) -> bytes:
+    async def ask(self, data: bytes, *, seconds: float = 20.0) -> bytes:
         """Send `data` and return what comes until the server closes; fail if it does not."""
         reader, writer = await self.connect()
         got = b""
@@ -126,7 +126,7 @@ class Served:
         got = await self.ask(request(b"GET", b"/", b"connection: close"))
         assert got.startswith(b"HTTP/1.1 200 "), got
 
-    async def is_empty(self, *, seconds: float = 5.0) -> None:
+    async def is_empty(self, *, seconds: float = 20.0) -> None:
         """Wait until no connection is left."""
         async with asyncio.timeout(seconds):
             while len(self.guard) or self.http.connections:

@@ -18,7 +18,7 @@ class Books:
     def check(self) -> list[Row]:
         """Fail unless all invariants hold; returns the ledger."""
         daemon = self.daemon
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while (holds := daemon.query("SELECT id FROM hold")) or len(daemon.ledger()) < len(self.ids):
             assert time.monotonic() < deadline, f"holds left: {holds}, or rows missing\n{daemon.log}"
             time.sleep(0.02)

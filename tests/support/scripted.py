@@ -49,7 +49,7 @@ class Seen:
     def json(self) -> Any:
         return json.loads(self.body)
 
-    def wait_closed(self, seconds: float = 5.0) -> float:
+    def wait_closed(self, seconds: float = 20.0) -> float:
         """Return when the other side closed the connection while the answer was still going on."""
         assert self.closed.wait(seconds), f"{self.method} {self.path} was not closed within {seconds} s"
         assert self.closed_at is not None
@@ -218,7 +218,7 @@ class Upstream:
         assert len(self.calls) == 1, [seen.path for seen in self.calls]
         return self.calls[0]
 
-    def wait_for_calls(self, count: int = 1, seconds: float = 10.0) -> list[Seen]:
+    def wait_for_calls(self, count: int = 1, seconds: float = 20.0) -> list[Seen]:
         """Wait until `count` calls have arrived."""
         deadline = time.monotonic() + seconds
         while len(self.calls) < count:
@@ -272,10 +272,3 @@ class Upstream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def closed_port() -> int:
-    """Return a port at which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port

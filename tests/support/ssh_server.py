@@ -16,7 +16,7 @@ from chatvault.tunnel.link import Link, connect
 from chatvault.tunnel.listener import Doorway, Traffic
 from chatvault.tunnel.relay import Relay
 from chatvault.tunnel.takeover import Parked
-from tests.support.daemon import free_port
+from tests.support.ports import free_port
 
 
 class _Server(asyncssh.SSHServer):

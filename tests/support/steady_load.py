@@ -1,10 +1,12 @@
-"""A steady load, and what became of it. Arguments: URL SECRET MODEL RATE SECONDS [stream].
+"""A steady load, and what became of it. Arguments: URL SECRET MODEL RATE SECONDS [stream | FILE].
 
-Each request is a connection of its own, as a program makes it that asks now and then. Prints one JSON object.
+Each request is a connection of its own, as a program makes it that asks now and then. Once there is FILE it
+asks no more. Prints one JSON object.
 """
 
 import asyncio
 import json
+import os
 import sys
 from collections import Counter
 from urllib.parse import urlsplit
@@ -39,12 +41,16 @@ async def _one(url: str, secret: str, model: str, *, is_streamed: bool) -> str:
     return status
 
 
-async def _run(url: str, secret: str, model: str, rate: float, seconds: float, is_streamed: bool) -> None:
+async def _run(
+    url: str, secret: str, model: str, rate: float, seconds: float, *, is_streamed: bool, end: str
+) -> None:
     tasks = []
     loop = asyncio.get_running_loop()
     began = loop.time()
     for number in range(round(rate * seconds)):
         await asyncio.sleep(max(0.0, began + number / rate - loop.time()))
+        if end and os.path.exists(end):
+            break
         tasks.append(asyncio.ensure_future(_one(url, secret, model, is_streamed=is_streamed)))
     outcomes = Counter(await asyncio.gather(*tasks))
     sys.stdout.write(json.dumps(outcomes) + "\n")
@@ -52,4 +58,8 @@ async def _run(url: str, secret: str, model: str, rate: float, seconds: float, i
 
 if __name__ == "__main__":
     _url, _secret, _model, _rate, _seconds, *_rest = sys.argv[1:]
-    asyncio.run(_run(_url, _secret, _model, float(_rate), float(_seconds), _rest == ["stream"]))
+    _is_streamed = _rest == ["stream"]
+    _end = "" if _is_streamed else "".join(_rest)
+    asyncio.run(
+        _run(_url, _secret, _model, float(_rate), float(_seconds), is_streamed=_is_streamed, end=_end)
+    )

@@ -188,7 +188,7 @@ class Box:
         """Return one property of a unit."""
         return self.ok("systemctl", "show", unit, "--property", name, "--value").strip()
 
-    def wait(self, what: str, is_so: Callable[[], bool], *, seconds: float = 20) -> None:
+    def wait(self, what: str, is_so: Callable[[], bool], *, seconds: float = 60) -> None:
         """Wait until something is so."""
         deadline = time.monotonic() + seconds
         while not is_so():

@@ -10,7 +10,7 @@ import pytest
 from chatvault.tunnel.certificate import presented_certificate
 from chatvault.tunnel.probe import PATH, Identity, Outside, look_from_outside
 from tests.support.certificates import Authority
-from tests.support.daemon import free_port
+from tests.support.ports import free_port
 
 _NONCE = "0123456789abcdef" * 2
 _OURS, _THEIRS = Identity(b"ours" * 8), Identity(b"theirs" * 8)

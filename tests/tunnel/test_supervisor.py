@@ -18,8 +18,9 @@ from chatvault.tunnel.relay import Relay, parse_jump
 from chatvault.tunnel.status import Change, State
 from chatvault.tunnel.supervisor import Tunnel
 from chatvault.tunnel.tools import Tools
-from tests.support.daemon import free_port
+from tests.support.ports import free_port
 from tests.support.ssh_server import SshHost, ssh_host
+from tests.support.waiting import until
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -37,7 +38,7 @@ class Running:
     changes: list[Change] = field(default_factory=list)
     looks: list[Outside] = field(default_factory=list)
 
-    async def reach(self, state: State, *, seconds: float = 10.0) -> None:
+    async def reach(self, state: State, *, seconds: float = 20.0) -> None:
         async with asyncio.timeout(seconds):
             while self.tunnel.status().state != state:
                 await asyncio.sleep(0.005)
@@ -94,9 +95,9 @@ def test_it_is_off_until_it_is_wanted(run: Run, tmp_path: Path) -> None:
             await asyncio.sleep(0.05)
             assert there.tunnel.status().state == "off"
             there.tunnel.up()
-            assert (await there.tunnel.outcome(seconds=10)).state == "up"
+            assert (await there.tunnel.outcome(seconds=20)).state == "up"
             there.tunnel.down()
-            assert (await there.tunnel.off(seconds=5)).state == "off"
+            assert (await there.tunnel.off(seconds=20)).state == "off"
             assert there.states == ["connecting", "up", "off"]
             assert host.connections == [] or all(each.is_closed() for each in host.connections)
 
@@ -109,7 +110,7 @@ def test_a_lost_link_is_replaced_and_counted(run: Run, tmp_path: Path) -> None:
             there.tunnel.up()
             await there.reach("up")
             host.drop_all()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 while there.tunnel.status().reconnects < 1 or there.tunnel.status().state != "up":
                     await asyncio.sleep(0.005)
             found = there.tunnel.status()
@@ -125,7 +126,7 @@ def test_without_tls_nothing_is_dialled(run: Run, tmp_path: Path) -> None:
     async def body(host: SshHost) -> None:
         async with _running(host.relay, allow_plain_http=False) as there:
             there.tunnel.up()
-            found = await there.tunnel.outcome(seconds=10)
+            found = await there.tunnel.outcome(seconds=20)
             assert found.state == "failed"
             assert found.reason is not None
             assert "without TLS" in found.reason
@@ -141,12 +142,11 @@ def test_a_relay_that_is_not_there_is_tried_again(run: Run, tmp_path: Path) -> N
         (tmp_path / "ssh" / "known_hosts").write_text(text.replace(f":{host.port} ", f":{closed} "))
         async with _running(replace(host.relay, port=closed)) as there:
             there.tunnel.up()
-            found = await there.tunnel.outcome(seconds=10)
+            found = await there.tunnel.outcome(seconds=20)
             assert found.state == "backoff"
             assert found.retry_in_seconds is not None
             assert found.hint
-            await asyncio.sleep(0.7)
-            assert there.states.count("connecting") >= 2
+            await until(lambda: there.states.count("connecting") >= 2)
 
     _with(run, tmp_path, body)
 
@@ -156,7 +156,7 @@ def test_an_unpinned_relay_is_not_trusted(run: Run, tmp_path: Path) -> None:
         (tmp_path / "ssh" / "known_hosts").unlink()
         async with _running(host.relay) as there:
             there.tunnel.up()
-            found = await there.tunnel.outcome(seconds=10)
+            found = await there.tunnel.outcome(seconds=20)
             assert found.state == "failed"
             assert "pinned" in (found.reason or "")
             assert host.connections == []
@@ -174,7 +174,7 @@ def test_another_host_key_fails_before_a_login(run: Run, tmp_path: Path) -> None
         path.write_text(f"{words[0]} {words[1]} {other}\n")
         async with _running(host.relay) as there:
             there.tunnel.up()
-            found = await there.tunnel.outcome(seconds=10)
+            found = await there.tunnel.outcome(seconds=20)
             assert (found.state, found.retry_in_seconds) == ("failed", None)
             assert "host key" in (found.reason or "")
             await asyncio.sleep(0.3)
@@ -190,10 +190,10 @@ def test_what_failed_is_tried_again_when_told_to(run: Run, tmp_path: Path) -> No
         path.unlink()
         async with _running(host.relay) as there:
             there.tunnel.up()
-            assert (await there.tunnel.outcome(seconds=10)).state == "failed"
+            assert (await there.tunnel.outcome(seconds=20)).state == "failed"
             path.write_text(pinned)
             there.tunnel.up()
-            assert (await there.tunnel.outcome(seconds=10)).state == "up"
+            assert (await there.tunnel.outcome(seconds=20)).state == "up"
 
     _with(run, tmp_path, body)
 
@@ -208,7 +208,7 @@ def test_a_stranger_on_the_port_is_named(run: Run, tmp_path: Path) -> None:
         stranger = await asyncio.start_server(answer, "127.0.0.1", host.relay.public_port)
         async with stranger, _running(host.relay) as there:
             there.tunnel.up()
-            found = await there.tunnel.outcome(seconds=10)
+            found = await there.tunnel.outcome(seconds=20)
             assert found.state == "backoff"
             assert "something else answers" in (found.reason or "")
         await asyncio.sleep(0.05)
@@ -229,7 +229,7 @@ def test_another_daemon_on_the_port_is_not_fought(run: Run, tmp_path: Path) -> N
         owner = await asyncio.start_server(answer, "127.0.0.1", host.relay.public_port)
         async with owner, _running(host.relay) as there:
             there.tunnel.up()
-            found = await there.tunnel.outcome(seconds=10)
+            found = await there.tunnel.outcome(seconds=20)
             assert found.state == "contended"
             assert found.retry_in_seconds is not None
             assert found.retry_in_seconds > 15
@@ -245,11 +245,11 @@ def test_a_host_on_the_way_is_passed_and_must_be_pinned_too(tmp_path: Path) -> N
             relay = replace(host.relay, jump=(f"hop@127.0.0.1:{hop.port}",))
             async with _running(relay) as there:
                 there.tunnel.up()
-                assert (await there.tunnel.outcome(seconds=10)).state == "up"
+                assert (await there.tunnel.outcome(seconds=20)).state == "up"
                 assert hop.passed_on == [("127.0.0.1", host.port)]
                 _, writer = await asyncio.open_connection("127.0.0.1", relay.public_port)
                 writer.write(b"through both")
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     while there.tunnel.status().bytes_in < 12:
                         await asyncio.sleep(0.01)
                 writer.close()
@@ -258,7 +258,7 @@ def test_a_host_on_the_way_is_passed_and_must_be_pinned_too(tmp_path: Path) -> N
             (tmp_path / "ssh" / "known_hosts").write_text(rest)
             async with _running(relay) as there:
                 there.tunnel.up()
-                found = await there.tunnel.outcome(seconds=10)
+                found = await there.tunnel.outcome(seconds=20)
                 assert found.state == "failed"
                 assert f":{hop.port} is pinned" in (found.reason or "")
 

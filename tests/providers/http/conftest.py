@@ -15,13 +15,13 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 @pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    """Run a test's coroutine to its end, within 10 s, leaving no task and no unclosed transport behind."""
+    """Run a test's coroutine to its end, within 30 s, leaving no task and no unclosed transport behind."""
 
     def run_it(main: Coroutine[Any, Any, None]) -> None:
         async def whole() -> None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await main
-            for _ in range(20):
+            for _ in range(400):
                 if asyncio.all_tasks() == {asyncio.current_task()}:
                     return
                 await asyncio.sleep(0.005)

@@ -11,6 +11,7 @@ from chatvault.providers.http.faults import WriteTimedOut
 from chatvault.providers.http.outgoing import SLICE
 from tests.providers.http.conftest import Run
 from tests.support.scripted_server import Peer, serving, silence
+from tests.support.waiting import until
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 BIG = 8 << 20
@@ -32,13 +33,14 @@ def test_nobody_reading_stops_the_server(run: Run) -> None:
             await peer.gone()
 
         async with serving(flood) as server:
-            client = HttpClient(server.url, read_timeout=0.2)
+            client = HttpClient(server.url)
             answer = await client.request("GET", "/")
-            await asyncio.sleep(0.3)
-            before = sent
+            before = -1
+            while sent != before or not sent:
+                before = sent
+                await asyncio.sleep(0.2)
             assert answer.unread <= UNREAD_LIMIT + 512 * 1024
-            await asyncio.sleep(0.05)
-            assert sent == before < 4 * BIG
+            assert sent < 4 * BIG
             assert len(await answer.read_all()) == 4 * BIG
             assert client._pool().idle_count == 1
             await client.aclose()
@@ -73,14 +75,15 @@ def test_a_server_that_takes_nothing_is_a_write_timeout(run: Run) -> None:
             await asyncio.sleep(5)
 
         async with serving(deaf) as server:
-            client = HttpClient(server.url, write_timeout=0.1, read_timeout=5)
+            client = HttpClient(server.url, write_timeout=0.8, read_timeout=60)
             asking = asyncio.ensure_future(client.request("POST", "/", body=bytes(4 * BIG)))
+            await until(lambda: client._pool()._open)
             await asyncio.sleep(0.05)
             (connection,) = client._pool()._open
             # The body waits here, not in the transport.
             assert connection.transport is not None
             assert connection.transport.get_write_buffer_size() <= 2 * SLICE
-            with pytest.raises(WriteTimedOut, match=r"took no more of the request for 0\.1 s"):
+            with pytest.raises(WriteTimedOut, match=r"took no more of the request for 0\.8 s"):
                 await asking
             await client.aclose()
 
@@ -169,7 +172,7 @@ def test_silence_between_pieces_times_out(run: Run) -> None:
             await peer.gone()
 
         async with serving(stall) as server:
-            client = HttpClient(server.url, read_timeout=0.05)
+            client = HttpClient(server.url, read_timeout=0.4)
             answer = await client.request("GET", "/")
             assert await answer.read() == b"first"
             with pytest.raises(ProviderTimeout, match="fell silent"):
@@ -185,11 +188,11 @@ def test_each_piece_starts_the_clock_anew(run: Run) -> None:
             await peer.request()
             await peer.send(HEAD)
             for _ in range(7):
-                await asyncio.sleep(0.06)
+                await asyncio.sleep(0.15)
                 await peer.send(b"x")
 
         async with serving(drip) as server:
-            client = HttpClient(server.url, read_timeout=0.3)
+            client = HttpClient(server.url, read_timeout=0.8)
             answer = await client.request("GET", "/")
             assert await answer.read_all() == b"xxxxxxx"
             await client.aclose()
@@ -230,17 +233,16 @@ def test_the_clock_of_one_request_does_not_touch_the_next(run: Run) -> None:
     async def main() -> None:
         async def script(peer: Peer) -> None:
             await peer.answer()
-            await asyncio.sleep(0.2)
             for _ in range(2):
                 await peer.request()
-                await asyncio.sleep(0.16)
+                await asyncio.sleep(0.45)
                 await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
             await peer.gone()
 
         async with serving(script) as server:
-            client = HttpClient(server.url, read_timeout=0.3)
+            client = HttpClient(server.url, read_timeout=0.8)
             await (await client.request("GET", "/")).read_all()
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.6)
             for _ in range(2):
                 assert await (await client.request("GET", "/")).read_all() == b"ok"
             assert client.counts.connections == 1
@@ -254,13 +256,13 @@ def test_a_reader_that_takes_its_time_is_not_the_servers_silence(run: Run) -> No
         async def script(peer: Peer) -> None:
             await peer.request()
             await peer.send(HEAD, b"first")
-            await asyncio.sleep(0.45)
+            await asyncio.sleep(0.9)
             await peer.send(b"second")
 
         async with serving(script) as server:
-            client = HttpClient(server.url, read_timeout=0.3)
+            client = HttpClient(server.url, read_timeout=0.7)
             answer = await client.request("GET", "/")
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.8)
             assert await answer.read() == b"first"
             assert await answer.read() == b"second"
             await client.aclose()
@@ -270,16 +272,17 @@ def test_a_reader_that_takes_its_time_is_not_the_servers_silence(run: Run) -> No
 
 def test_a_loop_held_up_longer_than_the_timeout_still_reads_what_came(run: Run) -> None:
     async def main() -> None:
+        loop = asyncio.get_running_loop()
         with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
             port = listener.getsockname()[1]
-            client = HttpClient(f"http://127.0.0.1:{port}", read_timeout=0.1)
+            client = HttpClient(f"http://127.0.0.1:{port}", read_timeout=0.6)
             asking = asyncio.ensure_future(client.request("GET", "/"))
-            await asyncio.sleep(0.03)
-            server, _ = listener.accept()
+            server, _ = await loop.sock_accept(listener)
             with server:
-                assert server.recv(65536)
-                server.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-                time.sleep(0.2)
+                assert await loop.sock_recv(server, 65536)
+                await loop.sock_sendall(server, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                time.sleep(0.7)
                 assert (await asking).status == 200
             await client.aclose()
 
@@ -288,16 +291,20 @@ def test_a_loop_held_up_longer_than_the_timeout_still_reads_what_came(run: Run) 
 
 def test_a_reset_in_the_middle_is_a_break(run: Run) -> None:
     async def main() -> None:
+        is_read = asyncio.Event()
+
         async def script(peer: Peer) -> None:
             await peer.request()
             await peer.send(HEAD, b"begun")
-            await asyncio.sleep(0.01)
+            # A reset takes along what was not read yet.
+            await is_read.wait()
             peer.reset()
 
         async with serving(script) as server:
             client = HttpClient(server.url)
             answer = await client.request("GET", "/")
             assert await answer.read() == b"begun"
+            is_read.set()
             with pytest.raises(ProviderBroke) as caught:
                 await answer.read()
             assert isinstance(caught.value.__cause__, ConnectionError)
@@ -328,10 +335,8 @@ def test_cancelling_a_write_or_a_wait_cuts_the_connection_at_once(run: Run, size
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            assert client._pool().open_count == 0
-            await asyncio.wait_for(cut.wait(), 2)
+            await until(lambda: client._pool().open_count == 0)
+            await asyncio.wait_for(cut.wait(), 10)
             await client.aclose()
 
     run(main())

@@ -9,8 +9,10 @@ from chatvault.providers.http.dial import default_tls
 from chatvault.providers.http.faults import ConnectTimedOut, NotConnected, ProxyRefused
 from tests.providers.http.conftest import Run
 from tests.support.certificates import Authority
+from tests.support.ports import free_port
 from tests.support.proxy_server import tunnelling
-from tests.support.scripted_server import Peer, Script, forever, free_port, serving, silence
+from tests.support.scripted_server import Peer, Script, forever, serving, silence
+from tests.support.waiting import until
 
 
 async def ask(client: HttpClient) -> bytes:
@@ -132,10 +134,10 @@ def test_a_server_that_hangs_up_in_the_handshake(run: Run, authority: Authority,
 
         async with serving(rude) as server:
             client = HttpClient(
-                server.url.replace("http:", "https:"), tls=authority.client(), connect_timeout=5
+                server.url.replace("http:", "https:"), tls=authority.client(), connect_timeout=60
             )
             with pytest.raises(NotConnected):
-                await asyncio.wait_for(ask(client), 2)
+                await asyncio.wait_for(ask(client), 10)
 
     run(main())
 
@@ -153,7 +155,7 @@ def test_a_handshake_that_never_ends_times_out_and_leaves_nothing(run: Run, auth
             client = HttpClient(url, tls=authority.client(), connect_timeout=0.05)
             with pytest.raises(ConnectTimedOut, match=r"no connection within 0\.05 s"):
                 await ask(client)
-            await asyncio.wait_for(cut.wait(), 2)
+            await asyncio.wait_for(cut.wait(), 10)
 
     run(main())
 
@@ -169,7 +171,7 @@ def test_cancelling_a_handshake_leaves_nothing(run: Run, authority: Authority, d
             with pytest.raises(asyncio.CancelledError):
                 await asking
             await asyncio.sleep(0.02)
-            assert all(peer.reader.at_eof() for peer in server.peers)
+            await until(lambda: all(peer.reader.at_eof() for peer in server.peers))
             await client.aclose()
 
     run(main())

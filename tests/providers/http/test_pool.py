@@ -10,6 +10,7 @@ from chatvault.providers.http import HttpClient, pool
 from chatvault.providers.http.faults import Disconnected
 from tests.providers.http.conftest import Run
 from tests.support.scripted_server import Peer, forever, serving
+from tests.support.waiting import until
 
 
 async def ask(client: HttpClient, method: str = "POST") -> bytes:
@@ -64,8 +65,7 @@ def test_no_more_than_max_idle_connections_are_kept(run: Run) -> None:
         async with serving(forever) as server:
             client = HttpClient(server.url, max_idle=2)
             await asyncio.gather(*[ask(client) for _ in range(6)])
-            await asyncio.sleep(0.01)
-            assert client._pool().idle_count == client._pool().open_count == 2
+            await until(lambda: client._pool().idle_count == client._pool().open_count == 2)
             await client.aclose()
 
     run(main())
@@ -74,16 +74,15 @@ def test_no_more_than_max_idle_connections_are_kept(run: Run) -> None:
 def test_idle_connections_are_closed_after_a_while_and_busy_ones_not(run: Run) -> None:
     async def main() -> None:
         async with serving(forever) as server:
-            client = HttpClient(server.url, idle_seconds=0.2)
+            client = HttpClient(server.url, idle_seconds=0.7)
             await asyncio.gather(ask(client), ask(client))
-            assert client._pool().idle_count == 2
+            await until(lambda: client._pool().idle_count == 2)
             for _ in range(5):
-                await asyncio.sleep(0.06)
+                await asyncio.sleep(0.18)
                 await ask(client)
-            assert client._pool().idle_count == 1
+            await until(lambda: client._pool().idle_count == 1)
             assert client.counts.connections == 2
-            await asyncio.sleep(0.4)
-            assert client._pool().open_count == 0
+            await until(lambda: client._pool().open_count == 0)
             await client.aclose()
 
     run(main())
@@ -97,8 +96,7 @@ def test_a_connection_closed_while_idle_is_not_used(run: Run) -> None:
         async with serving(once, forever) as server:
             client = HttpClient(server.url)
             await ask(client)
-            await asyncio.sleep(0.02)
-            assert client._pool().open_count == 0
+            await until(lambda: client._pool().open_count == 0)
             await ask(client)
             assert (client.counts.connections, client.counts.retries) == (2, 0)
             await client.aclose()
@@ -132,7 +130,7 @@ def test_bytes_nobody_asked_for_are_never_an_answer(run: Run, late: bytes) -> No
         async with serving(once, forever) as server:
             client = HttpClient(server.url)
             await ask(client)
-            await asyncio.sleep(0.01)
+            await until(lambda: client._pool().open_count == 0)
             assert await ask(client) == b"ok"
             assert client.counts.connections == 2
             await client.aclose()
@@ -264,16 +262,16 @@ def test_a_closed_client_cuts_everything_and_refuses(run: Run) -> None:
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_a_client_may_outlive_its_loop() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as kept_open:
-        listener.settimeout(2)
+        listener.setblocking(False)
         client = HttpClient(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
         async def main(seen: int) -> None:
             asking = asyncio.ensure_future(ask(client))
-            await asyncio.sleep(0.03)
-            server, _ = listener.accept()
+            loop = asyncio.get_running_loop()
+            server, _ = await loop.sock_accept(listener)
             kept_open.enter_context(server)
-            assert server.recv(65536)
-            server.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            assert await loop.sock_recv(server, 65536)
+            await loop.sock_sendall(server, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
             assert await asking == b"ok"
             assert client.counts.connections == seen
 
@@ -301,7 +299,7 @@ def test_cancelling_leaves_no_connection_behind(run: Run) -> None:
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-            await asyncio.wait_for(cut.wait(), 2)
+            await asyncio.wait_for(cut.wait(), 10)
             assert client._pool().open_count == 0
             await client.aclose()
 
@@ -319,8 +317,7 @@ def test_cancelling_after_any_step_leaves_nothing_behind(run: Run, steps: int) -
             asking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asking
-            await asyncio.sleep(0.01)
-            assert client._pool().open_count == client._pool().idle_count
+            await until(lambda: client._pool().open_count == client._pool().idle_count)
             assert await ask(client) == b"ok"
             await client.aclose()
 

@@ -8,6 +8,7 @@ from chatvault.errors import ProviderBroke, ProviderFailed
 from chatvault.providers.http import HttpClient
 from tests.providers.http.conftest import Run
 from tests.support.scripted_server import Peer, forever, serving
+from tests.support.waiting import until
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -191,7 +192,7 @@ def test_closing_in_the_middle_cuts_the_connection_at_once(run: Run) -> None:
             assert await answer.read() == b"first"
             answer.close()
             answer.close()
-            await asyncio.wait_for(cut.wait(), 2)
+            await asyncio.wait_for(cut.wait(), 10)
             with pytest.raises(ProviderBroke, match="on this side"):
                 await answer.read()
             await client.aclose()
@@ -205,7 +206,7 @@ def test_closing_after_the_end_keeps_the_connection(run: Run) -> None:
             client = HttpClient(server.url)
             for _ in range(3):
                 answer = await client.request("GET", "/")
-                await asyncio.sleep(0.005)
+                await until(lambda answer=answer: answer.is_done)
                 answer.close()
             assert client.counts.connections == 1
             await client.aclose()
@@ -228,7 +229,7 @@ def test_cancelling_a_read_cuts_the_connection_at_once(run: Run) -> None:
             answer = await client.request("GET", "/")
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(answer.read(), 0.01)
-            await asyncio.wait_for(cut.wait(), 2)
+            await asyncio.wait_for(cut.wait(), 10)
             await client.aclose()
 
     run(main())

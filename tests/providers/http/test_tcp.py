@@ -6,7 +6,8 @@ import pytest
 from chatvault.providers.http import tcp
 from chatvault.providers.http.address import Address
 from tests.providers.http.conftest import Run
-from tests.support.scripted_server import free_port, serving, silence
+from tests.support.ports import free_port
+from tests.support.scripted_server import serving, silence
 
 
 class Names:

@@ -13,8 +13,9 @@ from chatvault.providers.http.dial import default_tls
 from chatvault.providers.http.transport import HttptoolsTransport
 from tests.providers.http.conftest import Run
 from tests.support.certificates import Authority
+from tests.support.ports import free_port
 from tests.support.proxy_server import tunnelling
-from tests.support.scripted_server import Peer, Script, forever, free_port, serving, silence
+from tests.support.scripted_server import Peer, Script, forever, serving, silence
 
 Make = Callable[[], httpx.AsyncBaseTransport]
 
@@ -178,7 +179,7 @@ def test_an_upload_that_fails_cuts_the_connection(run: Run, make: Make) -> None:
         async with serving(script) as server, httpx.AsyncClient(transport=make()) as client:
             with pytest.raises(Broken):
                 await client.post(server.url, content=pieces())
-            await asyncio.wait_for(cut.wait(), 2)
+            await asyncio.wait_for(cut.wait(), 10)
 
     run(main())
 
@@ -201,7 +202,7 @@ def test_a_streamed_answer_flows_and_may_be_left(run: Run, make: Make) -> None:
                 assert await anext(pieces) == b"first"
                 go.set()
                 assert await anext(pieces) == b"second"
-            await asyncio.wait_for(cut.wait(), 2)
+            await asyncio.wait_for(cut.wait(), 10)
 
     run(main())
 
@@ -244,7 +245,8 @@ def test_failures_are_told_in_httpxs_words(
     run: Run, make: Make, script: Script, error: type[Exception]
 ) -> None:
     async def main() -> None:
-        async with serving(script) as server, httpx.AsyncClient(transport=make(), timeout=0.3) as client:
+        seconds = 0.3 if error is httpx.ReadTimeout else 20
+        async with serving(script) as server, httpx.AsyncClient(transport=make(), timeout=seconds) as client:
             with pytest.raises(error) as caught:
                 await client.get(server.url)
             assert isinstance(caught.value, httpx.TransportError)
@@ -289,11 +291,11 @@ def test_a_server_that_takes_nothing_is_a_write_timeout(run: Run, make: Make) ->
 def test_a_slow_source_is_no_timeout(run: Run, make: Make) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(2):
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             yield b"x"
 
     async def main() -> None:
-        async with serving(forever) as server, httpx.AsyncClient(transport=make(), timeout=0.2) as client:
+        async with serving(forever) as server, httpx.AsyncClient(transport=make(), timeout=0.7) as client:
             assert (await client.post(server.url, content=pieces())).content == b"ok"
 
     run(main())

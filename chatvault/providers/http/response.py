@@ -157,6 +157,8 @@ class Response(Incoming):
         connection = self.connection
         if connection is None or self._waiter is not None:
             raise RuntimeError("an answer has one reader, and only while it lasts")
+        # Not before: a reader that is held up by its own client must not have the next piece waiting here.
+        connection.resume()
         self._waiter = connection.loop.create_future()
         try:
             await self._waiter
@@ -182,6 +184,4 @@ class Response(Incoming):
             return b""
         self.parts = []
         self.unread = 0
-        if self.connection is not None:
-            self.connection.resume()
         return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -192,6 +192,8 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._go_on(answer, is_head=is_head)
         answer.wake()
+        if answer.unread > UNREAD_LIMIT or (nbytes > UNREAD_LIMIT and not answer.is_wanted):
+            self._pause(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what is still waiting: well, where the connection's end is the body's, else badly."""
@@ -225,11 +227,13 @@ class Connection(asyncio.BufferedProtocol):
             self._set_clock()
         elif not self._is_manual:
             self._clock.restart()
-        if answer.unread > UNREAD_LIMIT and not self._is_paused and self.transport is not None:
-            self._is_paused = True
-            self.transport.pause_reading()
         if answer.status >= 400:
             self._out.release()
+
+    def _pause(self, answer: Response) -> None:
+        if self._answer is answer and not self._is_paused and self.transport is not None:
+            self._is_paused = True
+            self.transport.pause_reading()
 
     def _finish(self, answer: Response) -> None:
         self._answer = self._parser = None

@@ -21,6 +21,7 @@ from chatvault.gateway import guard_answers as answers
 from chatvault.gateway.exchange import Exchange
 from chatvault.gateway.guard import Guard
 from chatvault.gateway.lingering import Lingering, address_of, turn_away
+from chatvault.gateway.unsent import limit_unsent
 
 # Bytes of a chunked body that are no body: extensions and trailers, which nobody needs.
 _MAX_BARREN_BYTES = 16_384
@@ -90,9 +91,7 @@ class Guarded(HttpToolsProtocol):
                 return
         self._is_in = True
         self._due = guard.tick + guard.first_byte_ticks
-        if transport.get_extra_info("sslcontext"):
-            # Half a megabyte otherwise, for each client that doesn't read.
-            transport.set_write_buffer_limits(high=65_536)
+        limit_unsent(transport)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:

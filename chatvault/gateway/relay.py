@@ -143,14 +143,15 @@ class Relay:
 
     async def _stream(self, call: Call, progress: Progress, answer: SseAnswer, headers: Headers) -> None:
         begun, places = await self._begin(call, progress, answer)
-        stream = begun.stream
+        stream, events = begun.stream, begun.first
+        # It would keep the first events for as long as the stream lasts.
+        del begun
         assert stream is not None and progress.at is not None
         has_place = True
         try:
             progress.ttft_ms = int((self._clock() - call.started) * 1000)
             if not answer.has_started:
                 headers += _route_headers(progress.at)
-            events = begun.first
             transcript = progress.transcript
 
             def note(events: bytes) -> None:

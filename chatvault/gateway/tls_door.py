@@ -16,6 +16,7 @@ from chatvault.gateway.guard_answers import HTTPS_ONLY
 from chatvault.gateway.guarded import Guarded
 from chatvault.gateway.lingering import address_of
 from chatvault.gateway.tls import Certificates
+from chatvault.gateway.unsent import limit_unsent
 
 # What is still to be sent when a connection closes has this long to be read.
 _SHUTDOWN_SECONDS = 60
@@ -79,11 +80,16 @@ class TlsDoor(asyncio.Protocol):
         feed(tls, data)
 
 
+_READ_BYTES = 32 * 1024
+# One for all connections: what is read into it is handed to OpenSSL before anything else is read.
+_read_buffer = bytearray(_READ_BYTES)
+
+
 class _Tls(SSLProtocol):
     """The handshake and all after it; the guard's count ends with it."""
 
-    # A buffer of this size is kept for each connection: a TLS record and its frame need no more.
-    max_size = 32 * 1024
+    # A TLS record and its frame need no more.
+    max_size = _READ_BYTES
 
     def __init__(
         self, guard: Guard, app: Guarded, certificates: Certificates, transport: asyncio.Transport
@@ -97,6 +103,10 @@ class _Tls(SSLProtocol):
             call_connection_made=True,
             ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
         )
+        # asyncio gives each connection a buffer of its own; an idle one has no use for it.
+        self._ssl_buffer = _read_buffer
+        self._ssl_buffer_view = memoryview(_read_buffer)
+        limit_unsent(transport)
         self._guard = guard
         self._app = app
         self._raw = transport

@@ -18,7 +18,6 @@ else:
 
 _log = logging.getLogger("chatvault.tunnel")
 WINDOW_BYTES = 262_144
-_CHANNEL_BUFFER_BYTES = 32_768
 ProtocolFactory = Callable[[], asyncio.Protocol]
 
 
@@ -89,7 +88,8 @@ class Doorway:
     def open(self, link: FairLink, channel: Any, peer: tuple[str, int]) -> ChannelTransport:
         """Serve a new channel."""
         loop = asyncio.get_running_loop()
-        channel.set_write_buffer_limits(high=_CHANNEL_BUFFER_BYTES)
+        # A channel takes what its window has room for; more would wait in a buffer of asyncssh's.
+        channel.set_write_buffer_limits(high=0)
         cap_send_window(channel, WINDOW_BYTES)
         transport = ChannelTransport(
             link,

@@ -12,6 +12,7 @@ import pytest
 
 from chatvault.gateway import private_ca
 from chatvault.gateway.tls import Certificates
+from chatvault.gateway.unsent import UNSENT_BYTES
 from tests.support.guarded import LOOPS, QUICK, Run, Served, hang_up, request, served
 
 HOST = b"host: localhost\r\n"
@@ -286,6 +287,27 @@ def test_a_client_that_does_not_read_is_cut(way: Way) -> None:
             assert server.app.left == 1, "the app is told"
             await hang_up(writer)
             assert reader is not None
+
+    way.run(main())
+
+
+def test_little_waits_for_a_client_that_does_not_read(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(stall_seconds=60) as server:
+            _, writer = await server.connect()
+            writer.transport.pause_reading()
+            writer.write(request(b"GET", b"/flood"))
+            while not any(each.flow.write_paused for each in server.http._state.connections):
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            (connection,) = server.http._state.connections
+            below = getattr(next(iter(server.guard._watched)), "_raw", None)
+            waiting = connection.transport.get_write_buffer_size()
+            waiting += below.get_write_buffer_size() if below is not None else 0
+            # On each level a write of the app's, and what the mark allows before it.
+            assert waiting < (2 if below is not None else 1) * 66_000 + UNSENT_BYTES
+            await hang_up(writer)
+            await server.is_empty()
 
     way.run(main())
 

@@ -3,7 +3,9 @@
 A connection serves one answer at a time and frees itself the moment that answer's last byte has come, however
 slowly the answer is read afterwards. Bytes that come while nobody has asked for anything cut it: they could
 only be taken for the answer to somebody else's request. Above `UNREAD_LIMIT` bytes that nobody has read, the
-socket is left alone until somebody does.
+socket is left alone until the reader has dealt with them and comes for more; a read takes `READ_BYTES` at
+most, where asyncio's own would take 256 kB. So next to nothing waits here for a client that has stopped
+reading, however fast its provider is.
 """
 
 import asyncio
@@ -20,10 +22,13 @@ from chatvault.providers.http.incoming import HEAD_LIMIT
 from chatvault.providers.http.outgoing import Outgoing
 from chatvault.providers.http.response import Response
 
-UNREAD_LIMIT = 256 * 1024
+UNREAD_LIMIT = 8 * 1024
+READ_BYTES = 25 * 1024
+# One for all: what is read is handed to the parser, which copies it, before anything else is read.
+_buffer = memoryview(bytearray(READ_BYTES))
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A connection to `label`: `on_free` gets it after each answer that allows another, `on_lost` once."""
 
     __slots__ = (
@@ -157,7 +162,11 @@ class Connection(asyncio.Protocol):
         self._out.transport = self.transport
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the transport the room for one read."""
+        return _buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand what came to the parser, and what that made of it to the reader."""
         answer = self._answer
         if answer is None:
@@ -166,13 +175,13 @@ class Connection(asyncio.Protocol):
         answer.has_begun = True
         is_head = not answer.status
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(_buffer[:nbytes])
         except HttpParserError as exc:
             if not answer.is_done:
                 answer.fail(faults.nonsense(self._label, exc, has_head=bool(answer.status)))
                 return
             answer.is_keepable = False
-        if is_head and not answer.count_head(len(data)):
+        if is_head and not answer.count_head(nbytes):
             answer.status = 0
             answer.fail(
                 ProviderFailed(f"{self._label}: the answer's headers are longer than {HEAD_LIMIT} bytes")
@@ -183,6 +192,8 @@ class Connection(asyncio.Protocol):
         else:
             self._go_on(answer, is_head=is_head)
         answer.wake()
+        if answer.unread > UNREAD_LIMIT or (nbytes > UNREAD_LIMIT and not answer.is_wanted):
+            self._pause(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what is still waiting: well, where the connection's end is the body's, else badly."""
@@ -216,11 +227,13 @@ class Connection(asyncio.Protocol):
             self._set_clock()
         elif not self._is_manual:
             self._clock.restart()
-        if answer.unread > UNREAD_LIMIT and not self._is_paused and self.transport is not None:
-            self._is_paused = True
-            self.transport.pause_reading()
         if answer.status >= 400:
             self._out.release()
+
+    def _pause(self, answer: Response) -> None:
+        if self._answer is answer and not self._is_paused and self.transport is not None:
+            self._is_paused = True
+            self.transport.pause_reading()
 
     def _finish(self, answer: Response) -> None:
         self._answer = self._parser = None
@@ -247,8 +260,8 @@ class Connection(asyncio.Protocol):
         answer = self._answer
         if answer is None:
             return
-        if answer.parts:
-            # Not the other side is silent: what it said has not been read yet.
+        if answer.parts or self._is_paused:
+            # Not the other side is silent: what it said has not been dealt with yet.
             self._set_clock()
         elif self._out.is_stuck:
             answer.fail(faults.write_timed_out(self._label, self._clock.limit))

@@ -29,15 +29,18 @@ class Wire(Protocol):
 class Response(Incoming):
     """An upstream's answer. `headers` have lower-case names; `is_retry`: a stale connection came first.
 
+    `is_wanted` says that the reader has dealt with all that came.
+
     One reader at a time. Cancelling a read cuts the connection at once: who only wants to wait a while keeps
     the read in a task and uses `asyncio.wait`.
     """
 
-    __slots__ = ("_decoder", "_told", "_waiter", "connection", "is_retry")
+    __slots__ = ("_decoder", "_told", "_waiter", "connection", "is_retry", "is_wanted")
 
     def __init__(self, label: str, *, is_bodiless: bool = False) -> None:
         super().__init__(label, is_bodiless=is_bodiless)
         self.is_retry = False
+        self.is_wanted = False
         self.connection: Wire | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._told: Callable[[], None] | None = None
@@ -88,10 +91,15 @@ class Response(Incoming):
         if self._decoder is not None:
             data = self._decoded(self._decoder, data)
         if data:
+            self.is_wanted = False
             return data
         if self.error is not None:
             raise self.error
         if not self.is_done:
+            # Not before: a reader that is held up by its own client shall not have more waiting here.
+            self.is_wanted = True
+            if self.connection is not None:
+                self.connection.resume()
             return None
         if self._decoder is not None:
             self._decoder.finish()
@@ -182,6 +190,4 @@ class Response(Incoming):
             return b""
         self.parts = []
         self.unread = 0
-        if self.connection is not None:
-            self.connection.resume()
         return parts[0] if len(parts) == 1 else b"".join(parts)

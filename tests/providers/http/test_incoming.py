@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chatvault.errors import ProviderBroke, ProviderError, ProviderFailed
 from chatvault.providers.http.clock import Timeouts
-from chatvault.providers.http.connection import Connection
+from chatvault.providers.http.connection import READ_BYTES, Connection
 from chatvault.providers.http.faults import Disconnected
 from chatvault.providers.http.incoming import HEAD_LIMIT
 from chatvault.providers.http.response import Response
@@ -48,7 +48,10 @@ class Outcome:
             connection.start(answer, b"GET / HTTP/1.1\r\n\r\n", timeouts=Timeouts(None, None, None))
             for piece in pieces:
                 if answer.connection is not None:
-                    connection.data_received(piece)
+                    for at in range(0, len(piece), READ_BYTES):
+                        part = piece[at : at + READ_BYTES]
+                        connection.get_buffer(-1)[: len(part)] = part
+                        connection.buffer_updated(len(part))
             if ends is not False and answer.connection is not None:
                 connection.connection_lost(ends if isinstance(ends, Exception) else None)
             if answer.connection is None:

@@ -192,7 +192,9 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._go_on(answer, is_head=is_head)
         answer.wake()
-        if answer.unread > UNREAD_LIMIT or (nbytes > UNREAD_LIMIT and not answer.is_wanted):
+        is_much = answer.unread > UNREAD_LIMIT or (nbytes > UNREAD_LIMIT and not answer.is_wanted)
+        # Whoever waits for a head takes nothing yet, and would never ask for more.
+        if is_much and answer.status:
             self._pause(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -14,6 +14,7 @@ from chatvault.store.daily_sums import KEYS, SUMS
 from chatvault.store.database import open_database
 from chatvault.store.rows import LEDGER_COLUMNS
 from chatvault.store.transaction import Transaction
+from tests.support.ledger import CARD_BODY, CARD_ID
 
 SPAN_MS = 365 * 86_400_000
 GROUP = 5000
@@ -71,7 +72,7 @@ def ledger_rows(count: int, *, end_ms: int) -> Iterator[LedgerRow]:
             usage_basis=UsageBasis.PROVIDER,
             cost_picousd=0 if is_local else incoming * 3_000_000 + outgoing * 15_000_000,
             cost_basis=CostBasis.LOCAL if is_local else CostBasis.EXACT,
-            rate_card_id=None if is_local else "0123456789abcdef",
+            rate_card_id=None if is_local else CARD_ID,
             ttft_ms=took // 4,
             duration_ms=took,
             upstream_request_id=None if is_local else f"req_{chance.getrandbits(96):024x}",
@@ -85,6 +86,10 @@ def fill(path: Path, count: int) -> float:
     connection = open_database(path, now_ms=lambda: end_ms)
     # Nothing would be lost by a power cut here but time.
     connection.execute("PRAGMA synchronous=OFF")
+    connection.execute(
+        "INSERT INTO rate_card(id, source, provider, model, body, recorded_at) VALUES (?,?,?,?,?,?)",
+        (CARD_ID, "builtin", "anthropic", "m", CARD_BODY, end_ms),
+    )
     rows = ledger_rows(count, end_ms=end_ms)
     while group := list(islice(rows, GROUP)):
         connection.execute("BEGIN IMMEDIATE")

@@ -117,7 +117,7 @@ def _facts(facts: Mapping[str, Json], indent: str) -> None:
             sys.stdout.write(f"{indent}{title}\n")
             for each in value:
                 line = (
-                    ", ".join(f"{key} {_plain(item)}" for key, item in each.items())
+                    ", ".join(f"{key.replace('_', ' ')} {_plain(item)}" for key, item in each.items())
                     if isinstance(each, Mapping)
                     else _plain(each)
                 )

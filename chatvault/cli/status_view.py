@@ -9,16 +9,37 @@ from chatvault.core.json_types import Json, JsonObject
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
+# What says nothing to people under the name that programs know.
+_TITLES = {"network": "network since boot", "conditions": "needs a look"}
+_WHERE_EMPTY = {"gpus": "none", "conditions": "nothing", "today": "can't be read"}
+# Of a tunnel that is off the rest only says so again.
+_OF_A_TUNNEL_THAT_IS_OFF = ("state", "relay", "public_url", "reason", "hint")
+
+
 def for_people(status: JsonObject, zone: ZoneInfo) -> JsonObject:
-    """Return the same facts, each in its most readable form, under a name without its unit."""
+    """Return the daemon's status, each fact in its most readable form, under a name without its unit."""
+    found = dict(status)
+    tunnel = found.get("tunnel")
+    if isinstance(tunnel, Mapping) and tunnel.get("state") == "off":
+        found["tunnel"] = {name: tunnel[name] for name in _OF_A_TUNNEL_THAT_IS_OFF if name in tunnel}
+    shown: dict[str, Json] = {}
+    for name, value in _readable(found, zone).items():
+        is_empty = value is None or value == []
+        shown[_TITLES.get(name, name)] = _WHERE_EMPTY.get(name, value) if is_empty else value
+    return shown
+
+
+def _readable(status: JsonObject, zone: ZoneInfo) -> JsonObject:
     shown: dict[str, Json] = {}
     for name, value in status.items():
         if name == "schema":
             continue
         if isinstance(value, Mapping):
-            shown[name] = for_people(value, zone)
+            shown[name] = _known(_readable(value, zone))
         elif isinstance(value, list | tuple):
-            shown[name] = [for_people(each, zone) if isinstance(each, Mapping) else each for each in value]
+            shown[name] = [
+                _known(_readable(each, zone)) if isinstance(each, Mapping) else each for each in value
+            ]
         elif name.endswith("_picousd"):
             # Said in USD beside it.
             continue
@@ -33,6 +54,10 @@ def for_people(status: JsonObject, zone: ZoneInfo) -> JsonObject:
         else:
             shown[name] = value
     return shown
+
+
+def _known(facts: JsonObject) -> JsonObject:
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _span(seconds: int) -> str:

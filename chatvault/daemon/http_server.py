@@ -5,6 +5,7 @@ alone does none of that, and it takes a connection from anywhere: a socket here,
 """
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
@@ -66,9 +67,12 @@ def _bind_error(host: str, port: int, exc: OSError) -> ChatVaultError:
         return NotPermitted(
             f"port {port} may not be listened on by this user", hint="choose a port above 1023: --port 4000"
         )
+    if exc.errno == errno.EADDRNOTAVAIL:
+        hint = "the host has to be an address of this machine: `ip -br address` shows them, 0.0.0.0 is all"
+    else:
+        hint = f"is another program there? `ss -ltnp 'sport = :{port}'` shows it; --port chooses another"
     return ChatVaultError(
-        f"{host}:{port} can't be listened on: {(exc.strerror or str(exc)).lower()}",
-        hint=f"is another program there? `ss -ltnp 'sport = :{port}'` shows it; --port chooses another",
+        f"{host}:{port} can't be listened on: {(exc.strerror or str(exc)).lower()}", hint=hint
     )
 
 

@@ -91,8 +91,9 @@ class Guarded(HttpToolsProtocol):
                 return
         self._is_in = True
         self._due = guard.tick + guard.first_byte_ticks
-        limit_unsent(transport)
         super().connection_made(transport)
+        # Now, since it may pause what has been made here: the end of a handshake can still be unsent.
+        limit_unsent(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let it go."""

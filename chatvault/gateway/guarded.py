@@ -32,6 +32,9 @@ _MAX_BARREN_BYTES = 16_384
 _FIRST, _IDLE, _HEAD, _BODY, _OVER = range(5)
 
 _TWO_HOSTS = b"\r\n"
+_NO_REQUEST: Any = {}
+# Nobody waits for it: the answer that it was about has been given.
+_NO_NEWS = asyncio.Event()
 # Named here, because super() would cost as much as what is done between.
 _on_message_complete = HttpToolsProtocol.on_message_complete
 _on_body = HttpToolsProtocol.on_body
@@ -339,6 +342,9 @@ class Guarded(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
         elif self._phase == _IDLE:
             self._due = self._guard.tick + self._guard.keep_alive_ticks
+            # A connection that rests keeps nothing of what it asked for: thousands may.
+            self.scope = self.cycle.scope = _NO_REQUEST
+            self.cycle.message_event = _NO_NEWS
 
     def _has_body(self) -> bool:
         return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)

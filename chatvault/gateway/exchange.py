@@ -68,7 +68,8 @@ class Exchange(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         """Take one ASGI message of the answer. Raises RuntimeError for one that is out of place."""
-        if self.flow.write_paused and not self.disconnected:
+        # A head is only kept: it waits for nobody, so that whoever is cut while it begins has begun.
+        if self.flow.write_paused and self.response_started and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
             return
@@ -87,7 +88,7 @@ class Exchange(RequestResponseCycle):
 
         What `send` does without a turn of the event loop, for whoever is called by what comes in.
         """
-        if self.flow.write_paused or self._head or not self.response_started or self.disconnected:
+        if self.flow.write_paused or not self.response_started or self.disconnected:
             return False
         self._go_on(body, is_last=False)
         return True

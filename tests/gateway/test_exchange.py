@@ -183,8 +183,8 @@ def test_a_piece_is_pushed_as_it_would_be_sent_but_for_what_has_to_wait() -> Non
         cycle, transport = begin(Exchange)
         assert not cycle.push(b"too early")
         await cycle.send({"type": "http.response.start", "status": 200, "headers": []})
-        assert not cycle.push(b"the head goes out with the first piece that is sent")
-        await cycle.send({"type": "http.response.body", "body": b"one", "more_body": True})
+        assert transport.writes == []
+        assert cycle.push(b"one")
         assert cycle.push(b"two")
         cycle.flow.pause_writing()
         assert not cycle.push(b"nobody reads")
@@ -193,5 +193,16 @@ def test_a_piece_is_pushed_as_it_would_be_sent_but_for_what_has_to_wait() -> Non
         assert not cycle.push(b"nobody is there")
         assert transport.writes[0].endswith(b"\r\n\r\n3\r\none\r\n")
         assert transport.writes[1:] == [b"3\r\ntwo\r\n"]
+
+    asyncio.run(main())
+
+
+def test_a_head_waits_for_nobody() -> None:
+    async def main() -> None:
+        cycle, transport = begin(Exchange)
+        cycle.flow.pause_writing()
+        start = {"type": "http.response.start", "status": 200, "headers": []}
+        await asyncio.wait_for(cycle.send(start), 10)
+        assert cycle.response_started and transport.writes == []
 
     asyncio.run(main())

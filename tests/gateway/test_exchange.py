@@ -32,12 +32,12 @@ class Transport(asyncio.Transport):
 
 
 def begin(
-    kind: type[RequestResponseCycle], method: str = "POST", *, keep_alive: bool = True
+    kind: type[RequestResponseCycle], method: str = "POST", *, keep_alive: bool = True, version: str = "1.1"
 ) -> tuple[Any, Transport]:
     transport = Transport()
     log = logging.getLogger("test")
     cycle = kind(
-        scope={"type": "http", "method": method},  # type: ignore[typeddict-item]
+        scope={"type": "http", "method": method, "http_version": version},  # type: ignore[typeddict-item]
         transport=transport,
         flow=FlowControl(transport),
         logger=log,
@@ -204,5 +204,19 @@ def test_a_head_waits_for_nobody() -> None:
         start = {"type": "http.response.start", "status": 200, "headers": []}
         await asyncio.wait_for(cycle.send(start), 10)
         assert cycle.response_started and transport.writes == []
+
+    asyncio.run(main())
+
+
+def test_a_client_of_http_1_0_gets_no_chunks() -> None:
+    async def main() -> None:
+        cycle, transport = begin(Exchange, keep_alive=False, version="1.0")
+        await cycle.send({"type": "http.response.start", "status": 200, "headers": []})
+        await cycle.send({"type": "http.response.body", "body": b"one", "more_body": True})
+        assert cycle.push(b"two") and not transport.is_closed
+        await cycle.send({"type": "http.response.body"})
+        head, _, body = b"".join(transport.writes).partition(b"\r\n\r\n")
+        assert b"transfer-encoding" not in head and b"connection: close" in head
+        assert body == b"onetwo" and transport.is_closed
 
     asyncio.run(main())

@@ -91,8 +91,9 @@ class Guarded(HttpToolsProtocol):
                 return
         self._is_in = True
         self._due = guard.tick + guard.first_byte_ticks
-        limit_unsent(transport)
         super().connection_made(transport)
+        # Not before: over TLS, what the handshake left to be sent pauses us at once.
+        limit_unsent(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let it go."""

@@ -24,6 +24,7 @@ class Exchange(RequestResponseCycle):
     """One request that is being answered on a connection."""
 
     _head = b""
+    _ends_with_connection = False
     _told: Callable[[], None] | None = None
     has_ended = False
     """Whether the app has been given the end of the request's body."""
@@ -68,7 +69,8 @@ class Exchange(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         """Take one ASGI message of the answer. Raises RuntimeError for one that is out of place."""
-        if self.flow.write_paused and not self.disconnected:
+        # A head is only kept: it waits for nobody, so that whoever is cut while it begins has begun.
+        if self.flow.write_paused and self.response_started and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
             return
@@ -87,7 +89,7 @@ class Exchange(RequestResponseCycle):
 
         What `send` does without a turn of the event loop, for whoever is called by what comes in.
         """
-        if self.flow.write_paused or self._head or not self.response_started or self.disconnected:
+        if self.flow.write_paused or not self.response_started or self.disconnected:
             return False
         self._go_on(body, is_last=False)
         return True
@@ -105,12 +107,18 @@ class Exchange(RequestResponseCycle):
         if not self.keep_alive and not says_close:
             lines.append(b"connection: close")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
-            self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked")
+            self._frame_by_itself(lines)
         head = b"\r\n".join(lines)
         if len(head) - len(head.translate(None, _CONTROLS)) != 2 * (len(lines) - 1):
             raise RuntimeError("a header's value holds a control character")
         self._head = head + b"\r\n\r\n"
+
+    def _frame_by_itself(self, lines: list[bytes]) -> None:
+        """Choose how an answer of unknown length ends: HTTP/1.0 knows no chunks (RFC 9112, 6.1)."""
+        self._ends_with_connection = self.scope["http_version"] == "1.0"
+        self.chunked_encoding = not self._ends_with_connection
+        if self.chunked_encoding:
+            lines.append(b"transfer-encoding: chunked")
 
     def _frame(self, start: bytes, value: bytes) -> bool:
         """Take in what a header says of where the answer ends; return whether it ends the connection too."""
@@ -134,6 +142,8 @@ class Exchange(RequestResponseCycle):
             data = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             if is_last:
                 data += b"0\r\n\r\n"
+        elif self._ends_with_connection:
+            data = body
         else:
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0:

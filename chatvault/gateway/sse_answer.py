@@ -52,9 +52,19 @@ class SseAnswer:
         await self._send({"type": "http.response.body", "body": last_events})
 
     async def ping(self) -> None:
-        """Send a comment that keeps the connection alive and that no client reads."""
-        if not self.is_over:
+        """Send a comment that keeps the connection alive and that no client reads.
+
+        A client that does not take what waits for it already gets none: here a ping would wait as well, and
+        might come after the end.
+        """
+        if self.is_over:
+            return
+        if self._push is None:
             await self.write(PING)
+            return
+        if not self.has_started:
+            await self._start()
+        self.offer(PING)
 
     async def _start(self) -> None:
         self.has_started = True

@@ -26,7 +26,7 @@ class Pump:
     `is_over` tells, after each piece, that nothing more will come of it.
     """
 
-    __slots__ = ("_is_over", "_left", "_source", "_take", "_translate")
+    __slots__ = ("_is_looking", "_is_over", "_left", "_source", "_take", "_translate")
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Pump:
         self._translate = translate
         self._is_over = is_over
         self._take = take
+        self._is_looking = False
         self._left: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> bytes:
@@ -56,6 +57,10 @@ class Pump:
             self._source.notify(None)
 
     def _came(self) -> None:
+        if self._is_looking:
+            # To take may end the connection, which tells of it at once: the error itself is on its way.
+            return
+        self._is_looking = True
         left = self._left
         try:
             while not left.done():
@@ -70,3 +75,5 @@ class Pump:
             if left.done():
                 raise
             left.set_exception(exc)
+        finally:
+            self._is_looking = False

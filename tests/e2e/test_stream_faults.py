@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 import time
+import zlib
 
 import pytest
 
@@ -141,6 +142,22 @@ def test_a_gzipped_stream_is_read_all_the_same(daemon: Daemon, upstream: Upstrea
     heard = ask(daemon.url, daemon.secrets[-1], chat(MODEL, stream=True))
     assert heard.text == "one two three" and heard.is_done
     assert upstream.call.headers["accept-encoding"] == "identity"
+
+
+def test_a_gzipped_stream_that_turns_to_nonsense_ends_with_one_error(
+    daemon: Daemon, upstream: Upstream
+) -> None:
+    packer = zlib.compressobj(wbits=31)
+    words = [packer.compress(chunk(word)) + packer.flush(zlib.Z_SYNC_FLUSH) for word in ("one ", "two ")]
+    # The pauses let each piece come by itself, so that the last one meets a stream that is being pushed.
+    steps = [words[0], 0.1, words[1], 0.1, b"\xff" * 50, STALL]
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    upstream.script = lambda seen: Answer(steps, headers=headers)
+    heard = ask(daemon.url, daemon.secrets[-1], chat(MODEL, stream=True))
+    assert heard.text == "one two " and not heard.is_done
+    assert heard.error and heard.error["code"] == "upstream_error"
+    upstream.call.wait_closed()
+    assert daemon.row(heard.id)["status"] == "error"
 
 
 def test_an_event_that_is_no_json_passes_and_the_books_hold(daemon: Daemon, upstream: Upstream) -> None:

@@ -32,12 +32,12 @@ class Transport(asyncio.Transport):
 
 
 def begin(
-    kind: type[RequestResponseCycle], method: str = "POST", *, keep_alive: bool = True
+    kind: type[RequestResponseCycle], method: str = "POST", *, keep_alive: bool = True, version: str = "1.1"
 ) -> tuple[Any, Transport]:
     transport = Transport()
     log = logging.getLogger("test")
     cycle = kind(
-        scope={"type": "http", "method": method},  # type: ignore[typeddict-item]
+        scope={"type": "http", "method": method, "http_version": version},  # type: ignore[typeddict-item]
         transport=transport,
         flow=FlowControl(transport),
         logger=log,
@@ -183,8 +183,8 @@ def test_a_piece_is_pushed_as_it_would_be_sent_but_for_what_has_to_wait() -> Non
         cycle, transport = begin(Exchange)
         assert not cycle.push(b"too early")
         await cycle.send({"type": "http.response.start", "status": 200, "headers": []})
-        assert not cycle.push(b"the head goes out with the first piece that is sent")
-        await cycle.send({"type": "http.response.body", "body": b"one", "more_body": True})
+        assert transport.writes == []
+        assert cycle.push(b"one")
         assert cycle.push(b"two")
         cycle.flow.pause_writing()
         assert not cycle.push(b"nobody reads")
@@ -193,5 +193,30 @@ def test_a_piece_is_pushed_as_it_would_be_sent_but_for_what_has_to_wait() -> Non
         assert not cycle.push(b"nobody is there")
         assert transport.writes[0].endswith(b"\r\n\r\n3\r\none\r\n")
         assert transport.writes[1:] == [b"3\r\ntwo\r\n"]
+
+    asyncio.run(main())
+
+
+def test_a_head_waits_for_nobody() -> None:
+    async def main() -> None:
+        cycle, transport = begin(Exchange)
+        cycle.flow.pause_writing()
+        start = {"type": "http.response.start", "status": 200, "headers": []}
+        await asyncio.wait_for(cycle.send(start), 10)
+        assert cycle.response_started and transport.writes == []
+
+    asyncio.run(main())
+
+
+def test_a_client_of_http_1_0_gets_no_chunks() -> None:
+    async def main() -> None:
+        cycle, transport = begin(Exchange, keep_alive=False, version="1.0")
+        await cycle.send({"type": "http.response.start", "status": 200, "headers": []})
+        await cycle.send({"type": "http.response.body", "body": b"one", "more_body": True})
+        assert cycle.push(b"two") and not transport.is_closed
+        await cycle.send({"type": "http.response.body"})
+        head, _, body = b"".join(transport.writes).partition(b"\r\n\r\n")
+        assert b"transfer-encoding" not in head and b"connection: close" in head
+        assert body == b"onetwo" and transport.is_closed
 
     asyncio.run(main())

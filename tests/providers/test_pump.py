@@ -110,6 +110,33 @@ def test_a_defect_in_whoever_takes_reaches_whoever_waits() -> None:
         asyncio.run(_pumped(stream, answer, take))
 
 
+def test_a_source_that_tells_of_its_own_failure_is_heard_once() -> None:
+    class Failing(Dripping):
+        is_broken = has_told = False
+
+        def take(self) -> bytes | None:  # type: ignore[override]  # as above
+            if not self.is_broken:
+                return None
+            # What a connection does that is cut because its answer can't be decompressed.
+            if self.told is not None and not self.has_told:
+                self.has_told = True
+                self.told()
+            raise ProviderBroke("up can't be decompressed")
+
+    async def main() -> None:
+        answer = Failing()
+        pump = Pump(answer, bytes, is_over=lambda: False, take=lambda _: True)
+        waiting = asyncio.create_task(pump.run())
+        await asyncio.sleep(0)
+        answer.is_broken = True
+        assert answer.told is not None
+        answer.told()
+        with pytest.raises(ProviderBroke, match="decompressed"):
+            await waiting
+
+    asyncio.run(main())
+
+
 def test_whoever_is_cancelled_hears_no_more() -> None:
     answer = Dripping(HI)
 

@@ -152,7 +152,9 @@ async def served(
     certificates: Certificates | None = None,
     client: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Served]:
-    """Serve the app on a port of its own."""
+    """Serve the app on a port of its own; fail if the loop caught what nobody else did."""
+    uncaught: list[Mapping[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: uncaught.append(context))
     app, guard = App(), Guard(limits, Hosts())
     http = HttpServer(app, bind("127.0.0.1", 0), guard=guard, certificates=certificates)
     await http.start()
@@ -165,3 +167,4 @@ async def served(
         await http.abandon(seconds=0.1)
         # The transports' last callbacks.
         await asyncio.sleep(0.05)
+    assert not uncaught, uncaught

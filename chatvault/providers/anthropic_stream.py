@@ -22,7 +22,7 @@ from chatvault.providers.reasoning_memory import Thoughts
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import DONE, ChunkWriter
 from chatvault.providers.upstream import Answer
-from chatvault.providers.wire import lenient
+from chatvault.providers.wire import UNREADABLE, lenient
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class AnthropicStream(EventReader):
                 # What came before it still goes out; the next read raises.
                 self._error = exc
                 break
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 if not is_rest:
                     self._error = ProviderFailed(
                         f"{self._provider} sent an event that makes no sense",

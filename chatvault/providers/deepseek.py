@@ -25,6 +25,7 @@ from chatvault.providers.openai_wire import message_fields, request_fields, to_j
 from chatvault.providers.reasoning_memory import ReasoningMemory, Thoughts
 from chatvault.providers.translated import translated_client
 from chatvault.providers.upstream import Client
+from chatvault.providers.wire import UNREADABLE
 
 # The least that the API takes for reasoning that nobody has any more.
 _FORGOTTEN = " "
@@ -194,7 +195,7 @@ class _Collector:
     def _take(self, payload: bytes) -> None:
         try:
             choices = _decode(payload).choices
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return
         for choice in choices[:1]:
             turn = choice.delta or choice.message

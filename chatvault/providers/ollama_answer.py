@@ -12,7 +12,7 @@ from chatvault.core.usage import Usage, UsageBasis
 from chatvault.errors import ProviderBroke, ProviderFailed
 from chatvault.providers import sse_out
 from chatvault.providers.base import Completion
-from chatvault.providers.wire import count
+from chatvault.providers.wire import UNREADABLE, count
 
 _Logprobs: TypeAlias = list[dict[str, object]]
 
@@ -106,7 +106,7 @@ class Translator:
             return b""
         try:
             line = _decode_line(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             raise ProviderBroke("Ollama's answer holds a line that makes no sense") from exc
         if line.error is not None:
             raise broken_off()
@@ -150,7 +150,7 @@ def read_completion(body: bytes, *, model: str, created: int) -> Completion:
     """Turn a whole answer into OpenAI's. Raises ProviderFailed for one that makes no sense."""
     try:
         line = _decode_line(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except UNREADABLE as exc:
         raise ProviderFailed("Ollama's answer makes no sense") from exc
     if line.error is not None or not line.done:
         raise ProviderFailed("Ollama gave up on the answer", hint=_RUNNER_HINT)

@@ -10,6 +10,7 @@ import msgspec
 
 from chatvault.errors import ProviderAuthFailed, ProviderError, ProviderFailed, ProviderRefused
 from chatvault.providers import refusals
+from chatvault.providers.wire import UNREADABLE
 
 _NOTED_CHARS = 300
 _SHOWN_NAMES = 20
@@ -96,13 +97,13 @@ def missing_model_hint(model: str, installed: Sequence[str]) -> str:
 def _unwrap(body: bytes) -> _Runner:
     try:
         error = _decode_body(body).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return _Runner(body[:_NOTED_CHARS].decode(errors="replace").strip())
     if isinstance(error, _Runner):
         return error
     try:
         return _decode_nested(error).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return _Runner(error)
 
 

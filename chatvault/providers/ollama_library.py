@@ -17,6 +17,7 @@ from chatvault.errors import ProviderError, ProviderFailed
 from chatvault.providers.base import LoadedModel, ModelInfo
 from chatvault.providers.http import HttpClient
 from chatvault.providers.ollama_errors import refusal
+from chatvault.providers.wire import UNREADABLE
 
 DEFAULT_URL = "http://127.0.0.1:11434"
 
@@ -150,7 +151,7 @@ class Library:
             raise refusal(self._provider, response.status, answer)
         try:
             return msgspec.json.decode(answer, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             raise ProviderFailed(
                 f"{self._provider}: {path} doesn't answer as an Ollama does",
                 hint=f"check providers.{self._provider}.base_url",

@@ -14,6 +14,7 @@ import msgspec
 from chatvault.core.chat import ChatRequest, Json, Message, NamedTool, ResponseFormat, Tool
 from chatvault.errors import RequestError
 from chatvault.providers.data_url import image_base64
+from chatvault.providers.wire import UNREADABLE
 
 _Body: TypeAlias = dict[str, object]
 
@@ -135,7 +136,7 @@ def _arguments(text: str, param: str) -> msgspec.Raw | _Body:
         return {}
     try:
         value = _decode(text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         value = None
     if not isinstance(value, dict):
         raise RequestError("a tool call's arguments must be a JSON object", param=param)

@@ -18,7 +18,7 @@ from chatvault.providers.openai_wire import rename_reasoning
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import DONE, ChunkWriter, fresh_id
 from chatvault.providers.upstream import Answer
-from chatvault.providers.wire import NOTHING
+from chatvault.providers.wire import NOTHING, UNREADABLE
 
 
 class _Delta(msgspec.Struct):
@@ -141,7 +141,7 @@ class OpenAIStream(EventReader):
             chunk = _decode_chunk(payload)
         except msgspec.ValidationError as exc:
             return self._odd(event, payload, exc)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             # Half an event at the body's end, or no JSON at all: client libraries would trip over it.
             raise self._broke() from exc
         if chunk.error is not None or event.startswith(b"event: error"):
@@ -163,7 +163,7 @@ class OpenAIStream(EventReader):
         # Of another shape, but the client may know what it means: the books can do without it.
         try:
             told = msgspec.json.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             told = None
         if not isinstance(told, dict):
             raise self._broke() from exc
@@ -269,7 +269,7 @@ def _is_json(events: bytes, number: int) -> bool:
             _decode_object(events[5:])
         else:
             _decode_lines(events[5:-1].replace(b"\n\ndata:", b"\n"))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
     return True
 

@@ -14,7 +14,7 @@ from chatvault.core.chat import (
     Tool,
     ToolChoice,
 )
-from chatvault.errors import ProviderFailed
+from chatvault.errors import ProviderFailed, RequestError
 from chatvault.providers.base import Completion
 from chatvault.providers.openai_usage import usage_of
 from chatvault.providers.refusals import stream_error
@@ -66,8 +66,15 @@ def encode(
 
 
 def to_json(body: Mapping[str, object]) -> bytes:
-    """Encode a body; mappings and sequences of any kind are fine."""
-    return msgspec.json.encode(body, enc_hook=_plain)
+    """Encode a body; mappings and sequences of any kind are fine. Raises RequestError for half characters."""
+    try:
+        return msgspec.json.encode(body, enc_hook=_plain)
+    except UnicodeEncodeError as exc:
+        # JSON in a string, as a tool call's arguments are, can hold one half of a surrogate pair.
+        raise RequestError(
+            "The request holds half a character (a lone UTF-16 surrogate), which can't be sent on.",
+            param="messages",
+        ) from exc
 
 
 def _plain(value: object) -> object:

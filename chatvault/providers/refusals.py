@@ -27,6 +27,7 @@ from chatvault.errors import (
     ProviderRefused,
     ProviderTimeout,
 )
+from chatvault.providers.wire import UNREADABLE
 
 _MESSAGE_LIMIT = 1000
 _NOTE_CHARS = 300
@@ -181,7 +182,7 @@ def _refused(provider: str, status: int, said: _Said, request_id: str | None) ->
 def _read(body: bytes) -> _Said:
     try:
         told = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return _plain_text(body)
     return _from_json(told)
 
@@ -198,7 +199,7 @@ def _from_json(told: object, depth: int = 0) -> _Said:
         if told.lstrip().startswith("{") and depth < 4:
             try:
                 return _from_json(msgspec.json.decode(told.encode()), depth + 1)
-            except (msgspec.DecodeError, UnicodeError):
+            except UNREADABLE:
                 pass
         return _Said(message=told)
     if isinstance(told, list) and told and depth < 4:

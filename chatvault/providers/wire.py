@@ -11,6 +11,8 @@ T = TypeVar("T")
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 NOTHING = msgspec.Raw(b"null")
+# What reading JSON that isn't, is no text, or is nested beyond all measure ends in.
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 # No call takes a hundred million tokens: such a count is a mistake, and its cost might not fit the ledger.
 _MOST_TOKENS = 10**8
 
@@ -26,7 +28,7 @@ def decoded(
     """Return a whole body in its shape. Raises ProviderFailed for one that makes no sense."""
     try:
         return decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except UNREADABLE as exc:
         raise ProviderFailed(
             f"{provider} sent {what} that makes no sense",
             hint=f"check providers.{provider}.base_url",
@@ -41,18 +43,18 @@ def lenient(raw: msgspec.Raw, shape: type[Struct]) -> Struct | None:
     """
     try:
         return msgspec.json.decode(raw, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         pass
     try:
         told = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     found = shape()
     for field in msgspec.structs.fields(shape):
         try:
             if field.encode_name in told:
                 setattr(found, field.name, msgspec.json.decode(told[field.encode_name], type=field.type))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             continue
     return found
 

@@ -177,7 +177,9 @@ def test_tool_calls_and_their_results_go_back_with_names_and_objects() -> None:
     assert [message.get("tool_name") for message in body["messages"][2:]] == ["weather", "clock", None]
 
 
-@pytest.mark.parametrize("arguments", ["[1]", "{", '"text"', "null", "{} {}"])
+@pytest.mark.parametrize(
+    "arguments", ["[1]", "{", '"text"', "null", "{} {}", '{"a":' * 5000 + "1" + "}" * 5000]
+)
 def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
     with pytest.raises(RequestError) as caught:
         body_of(Message("assistant", None, tool_calls=(ToolCall("c", "f", arguments),)))

@@ -358,3 +358,12 @@ def test_tool_calls_are_measured_without_any_text_before_them() -> None:
     _, stream, _ = pass_on(ROLE, *pieces, event({}, "tool_calls"), DONE)
     assert 500 <= stream.meter.output_bytes <= 600
     assert stream.meter.deltas >= 5
+
+
+@pytest.mark.parametrize(
+    "nested", [b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"choices":' + b"[" * 5000]
+)
+def test_an_event_nested_beyond_measure_is_a_break(nested: bytes) -> None:
+    whole, error, _ = pass_on_until_it_breaks(ROLE, HI, b"data: " + nested + b"\n\n", HI)
+    assert isinstance(error, ProviderBroke)
+    assert whole == ROLE + HI

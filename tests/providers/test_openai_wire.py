@@ -17,9 +17,9 @@ from chatvault.core.chat import (
     ToolCall,
 )
 from chatvault.core.usage import Usage, UsageBasis
-from chatvault.errors import ProviderFailed, ProviderOverloaded
+from chatvault.errors import ProviderFailed, ProviderOverloaded, RequestError
 from chatvault.providers.openai_usage import usage_of
-from chatvault.providers.openai_wire import encode, read_completion
+from chatvault.providers.openai_wire import encode, read_completion, to_json
 
 HI = (Message("user", "hi"),)
 
@@ -213,3 +213,9 @@ def test_what_is_no_answer_is_the_providers_failure(body):
 def test_an_error_under_status_200_is_an_error():
     with pytest.raises(ProviderOverloaded):
         read_completion("up", b'{"error":{"message":"busy","type":"rate_limit_error"}}')
+
+
+def test_half_a_character_is_refused():
+    with pytest.raises(RequestError) as caught:
+        to_json({"input": json.loads('{"a": "\\ud800"}')})
+    assert (caught.value.status, caught.value.param) == (400, "messages")

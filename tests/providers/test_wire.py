@@ -33,6 +33,13 @@ def test_what_is_odd_costs_only_itself(raw, expected):
     assert lenient(msgspec.Raw(raw), Shape) == expected
 
 
+@pytest.mark.parametrize("body", [b"[" * 5000 + b"]" * 5000, b'{"x":' * 5000 + b"1" + b"}" * 5000])
+def test_a_body_nested_beyond_measure_is_the_providers_failure(body):
+    with pytest.raises(ProviderFailed):
+        decoded(msgspec.json.Decoder(Shape).decode, body, provider="up")
+    assert lenient(msgspec.Raw(body), Shape) is None
+
+
 def test_a_body_of_another_shape_is_the_providers_failure():
     with pytest.raises(ProviderFailed) as caught:
         decoded(msgspec.json.Decoder(Shape).decode, b"<html>", provider="up", what="a list", request_id="r")

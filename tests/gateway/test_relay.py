@@ -24,7 +24,7 @@ from chatvault.errors import (
     ProviderUnreachable,
 )
 from chatvault.gateway.auth import PROBE_ID
-from chatvault.gateway.call import Ending
+from chatvault.gateway.call import Call, Ending
 from tests.support.gateway import DONE, TOKEN, Client, Inside, ScriptedProvider, delta, for_ever, inside
 from tests.support.waiting import until
 
@@ -45,6 +45,18 @@ def run(
             await go(gateway)
 
     asyncio.run(main())
+
+
+async def being_served(
+    gateway: Inside, call: Call, client: Client, provider: ScriptedProvider
+) -> "asyncio.Task[None]":
+    """Return the task that serves a stream, once `provider` has been asked for it."""
+    serving = asyncio.ensure_future(gateway.relay.serve(call, ask("paid/dear", stream=True), client.send, []))
+    call.task = serving
+    while not provider.requests:
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.005)
+    return serving
 
 
 def test_a_whole_answer_is_sent_and_written_down(tmp_path: Path) -> None:
@@ -182,17 +194,7 @@ def test_a_request_that_is_cut_closes_the_provider_and_is_settled(
     async def go(gateway: Inside) -> None:
         client = Client()
         call = gateway.call()
-
-        async def serve() -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            call.task = task
-            await gateway.relay.serve(call, ask("paid/dear", stream=True), client.send, [])
-
-        serving = asyncio.ensure_future(serve())
-        while not paid.requests:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.005)
+        serving = await being_served(gateway, call, client, paid)
         call.end(ending)
         await serving
         (row,) = await gateway.rows()
@@ -216,22 +218,12 @@ def test_a_stream_that_is_cut_while_it_thinks_unseen_is_paid_for(tmp_path: Path)
         call = gateway.call()
         call.started -= 2
         client = Client()
-
-        async def serve() -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            call.task = task
-            await gateway.relay.serve(call, ask("paid/dear", stream=True), client.send, [])
-
-        serving = asyncio.ensure_future(serve())
-        while not paid.requests:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.005)
+        serving = await being_served(gateway, call, client, paid)
         call.end(Ending.CLIENT_LEFT)
         await serving
         (row,) = await gateway.rows()
         assert (row["status"], row["cost_basis"]) == ("cancelled", "upper_bound")
-        # Two seconds at a thousand tokens a second, $10 per million.
+        # Two seconds at a thousand tokens a second at the least, $10 per million.
         assert row["cost_picousd"] >= 2000 * 10_000_000
 
     paid = ScriptedProvider("paid", is_local=False, steps=[for_ever])

@@ -8,9 +8,10 @@ from chatvault.store.waiting import Groupable, NewCard, NewHold, Record, Settlem
 
 _TOUCH_EVERY_MS = 60_000
 
+# Placeholders without numbers: Python 3.12 up to 3.12.3 warns of numbered ones.
 _INSERT_CARD = """INSERT INTO rate_card(id, source, provider, model, body, recorded_at)
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM rate_card WHERE id = ?1)"""
-_TOUCH = "UPDATE token SET last_used_at = ?1 WHERE id = ?2 AND coalesce(last_used_at, 0) < ?1"
+    SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM rate_card WHERE id = ?)"""
+_TOUCH = "UPDATE token SET last_used_at = ? WHERE id = ? AND coalesce(last_used_at, 0) < ?"
 
 
 class Group:
@@ -29,7 +30,7 @@ class Group:
         without_hold = 0
         for item in items:
             if type(item) is NewCard:
-                tx.execute(_INSERT_CARD, (*item.values, tx.now_ms))
+                tx.execute(_INSERT_CARD, (*item.values, tx.now_ms, item.values[0]))
         holds = [item.values for item in items if type(item) is NewHold]
         if holds:
             tx.hold(holds)
@@ -54,4 +55,4 @@ class Group:
             if known is None or row.started_at >= known + _TOUCH_EVERY_MS:
                 self._due[row.token_id] = max(row.started_at, self._due.get(row.token_id, 0))
         for token_id, used_at in self._due.items():
-            tx.execute(_TOUCH, (used_at, token_id))
+            tx.execute(_TOUCH, (used_at, token_id, used_at))

@@ -219,7 +219,7 @@ def _ids(start_ms: int, end_ms: int) -> tuple[str, str]:
 
 
 def _token_ids(reader: Reader, token: str) -> list[str]:
-    found = reader.select("SELECT id FROM token WHERE id = ?1 OR name = ?1", (token,)).fetchall()
+    found = reader.select("SELECT id FROM token WHERE id = ? OR name = ?", (token, token)).fetchall()
     if not found:
         raise UsageError(f"there is no access token {token!r}", hint="chatvault tokens list")
     return [str(row[0]) for row in found]

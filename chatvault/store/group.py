@@ -8,7 +8,7 @@ from chatvault.store.waiting import Groupable, NewCard, NewHold, Record, Settlem
 
 _TOUCH_EVERY_MS = 60_000
 
-# Placeholders without numbers: Python 3.12 up to 3.12.3 warns of numbered ones.
+# Placeholders without numbers: early releases of Python 3.12 (3.12.1 for one) warn of numbered ones.
 _INSERT_CARD = """INSERT INTO rate_card(id, source, provider, model, body, recorded_at)
     SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM rate_card WHERE id = ?)"""
 _TOUCH = "UPDATE token SET last_used_at = ? WHERE id = ? AND coalesce(last_used_at, 0) < ?"

@@ -1,4 +1,4 @@
-"""A stream that is driven by what comes: waking a task for each chunk would cost as much as reading it."""
+"""A stream that is driven by what comes: no chunk waits until a task has its turn."""
 
 import asyncio
 from collections.abc import Callable

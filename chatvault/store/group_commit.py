@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from chatvault.errors import StoreError
 from chatvault.store import faults
 from chatvault.store.checkpoints import Sealer
-from chatvault.store.entries import FOREIGN, Head, read_head
+from chatvault.store.entries import Head
 from chatvault.store.group import Group
 from chatvault.store.rationing import Item, Rationing
 from chatvault.store.reserve import Reserve
-from chatvault.store.transaction import Transaction
+from chatvault.store.transactions import Transactions
 from chatvault.store.waiting import (
     Change,
     Groupable,
@@ -56,25 +56,19 @@ class GroupCommit:
         reserve: Reserve | None = None,
         doubt: str | None = None,
     ) -> None:
-        self._connection = connection
-        self._sealer = sealer
+        self._transactions = Transactions(connection, now_ms, sealer=sealer, doubt=doubt)
         self._rationing = Rationing(reserve)
-        self._now_ms = now_ms
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._kept: list[Groupable] = []
         self._in_hand: list[Item] = []
         self._unwritten = 0
         self._failures = 0
         self._stop: Stop | None = None
-        self._is_full_sync: bool | None = None
         self._group = Group()
         self._has_ended = False
         self.problem: str | None = None
         self.is_full = self._rationing.is_short()
-        self.doubt = doubt
-        self._told_foreign: Head | None = None
         self.defects = 0
-        self.head: Head = read_head(connection)
         self._thread = threading.Thread(target=self._run, name="chatvault-writer", daemon=True)
 
     def start(self) -> None:
@@ -85,6 +79,16 @@ class GroupCommit:
     def is_alive(self) -> bool:
         """Whether the thread still writes."""
         return self._thread.is_alive() and not self._has_ended
+
+    @property
+    def head(self) -> Head:
+        """The audit chain's end after the last commit."""
+        return self._transactions.head
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the audit chain isn't signed any more, None where it is."""
+        return self._transactions.doubt
 
     @property
     def queue_length(self) -> int:
@@ -198,7 +202,7 @@ class GroupCommit:
         try:
             self._write(items)
         except faults.POISON as error:
-            self._roll_back()
+            self._transactions.roll_back()
             if len(items) == 1:
                 self._turn_away(items[0], error)
             else:
@@ -206,7 +210,7 @@ class GroupCommit:
                 self._commit(items[:half])
                 self._commit(items[half:])
         except sqlite3.Error as error:
-            self._roll_back()
+            self._transactions.roll_back()
             self._postpone(items, error)
         else:
             self._is_well()
@@ -214,10 +218,10 @@ class GroupCommit:
             tell(items)
 
     def _write(self, items: Sequence[Groupable]) -> None:
-        tx = self._begin(is_durable=any(item.is_durable for item in items))
+        tx = self._transactions.begin(is_durable=any(item.is_durable for item in items))
         without_hold = self._group.write(tx, items)
         self._rationing.confess(tx)
-        self._end(tx)
+        self._transactions.commit(tx)
         self._group.committed()
         if without_hold:
             self.defects += without_hold
@@ -225,66 +229,18 @@ class GroupCommit:
 
     def _change(self, change: Change[object]) -> None:
         try:
-            tx = self._begin(is_durable=change.is_durable)
+            tx = self._transactions.begin(is_durable=change.is_durable)
             change.apply(tx)
-            self._end(tx)
+            self._transactions.commit(tx)
         except BaseException as error:
             # As in any future, whoever asked for the change gets its error, whatever it is.
-            self._roll_back()
+            self._transactions.roll_back()
             self._unwritten -= 1
             change.fail(self._told(error))
         else:
             self._is_well()
             self._unwritten -= 1
             change.succeed()
-
-    def _begin(self, *, is_durable: bool) -> Transaction:
-        if is_durable is not self._is_full_sync:
-            self._connection.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'NORMAL'}")
-            self._is_full_sync = is_durable
-        self._connection.execute("BEGIN IMMEDIATE")
-        tx = Transaction(self._connection, self._now_ms())
-        if tx.head != self.head:
-            self._mistrust(tx)
-        return tx
-
-    def _mistrust(self, tx: Transaction) -> None:
-        """Say, in the log and in the chain, that its end isn't the one this thread wrote.
-
-        What runs is settled all the same; but nothing is signed any more, or the forger would be believed.
-        """
-        found = tx.head
-        if found != self._told_foreign:
-            self._told_foreign = found
-            self.doubt = (
-                f"another program changed the audit chain: it ended at entry {self.head.seq}"
-                f" ({self.head.hash.hex()[:16]}), and now at {found.seq} ({found.hash.hex()[:16]})"
-            )
-            _log.critical("%s; no checkpoint is signed from now on", self.doubt)
-        tx.append(
-            FOREIGN,
-            {
-                "expected_seq": self.head.seq,
-                "expected_head": self.head.hash.hex(),
-                "found_seq": found.seq,
-                "found_head": found.hash.hex(),
-            },
-        )
-
-    def _end(self, tx: Transaction) -> None:
-        if self._sealer is not None and self.doubt is None:
-            self._sealer.before_commit(tx)
-        tx.finish()
-        self._connection.execute("COMMIT")
-        self.head = tx.head
-        tx.committed()
-        if self._sealer is not None and self._is_full_sync:
-            self._sealer.durable()
-
-    def _roll_back(self) -> None:
-        # SQLite rolls back by itself after some errors.
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
 
     def _is_well(self) -> None:
         self._failures = 0
@@ -321,15 +277,15 @@ class GroupCommit:
         self.defects += 1
         self._unwritten -= 1
         if isinstance(item, Settlement):
-            what = "was settled already" if self._is_settled(item.row.id) else f"can't be settled: {error!r}"
+            what = (
+                "was settled already"
+                if self._transactions.is_settled(item.row.id)
+                else f"can't be settled: {error!r}"
+            )
             _log.error("request %s %s; a ledger row was turned away", item.row.id, what)
         elif isinstance(item, NewCard):
             _log.error("a rate card was turned away: %r", error)
         tell([item], lambda: StoreError(f"this can't be written: {error}"))
-
-    def _is_settled(self, request_id: str) -> bool:
-        found = self._connection.execute("SELECT 1 FROM ledger WHERE id = ?", (request_id,)).fetchone()
-        return found is not None
 
     def _ended_error(self) -> StoreError:
         return StoreError(self.problem or "the database is closed", hint="chatvault serve")

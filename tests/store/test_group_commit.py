@@ -91,7 +91,7 @@ def test_another_programs_lock_fails_holds_and_keeps_settlements(path: Path, qui
         assert store.problem is None
 
     with opened(path) as store:
-        store._writer._connection.execute("PRAGMA busy_timeout=50")
+        store._writer._transactions._connection.execute("PRAGMA busy_timeout=50")
         do(store, work)
     assert rows_of(path, "SELECT id FROM ledger") == [(hold.id,)]
 
@@ -144,7 +144,7 @@ def test_a_group_that_can_not_be_written_by_the_end_is_left_to_recovery(
             await asyncio.to_thread(store.close, 0.2)
 
     store = Store.open(path, now_ms=lambda: NOON)
-    store._writer._connection.execute("PRAGMA busy_timeout=20")
+    store._writer._transactions._connection.execute("PRAGMA busy_timeout=20")
     do(store, work)
     assert "settled as interrupted at the next start" in caplog.text
     with opened(path) as again:

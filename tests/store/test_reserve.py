@@ -20,7 +20,7 @@ class Disk:
     """A disk as small as a test wants it, made of SQLite's own limit on the file's pages."""
 
     def __init__(self, store: Store) -> None:
-        self._connection: sqlite3.Connection = store._writer._connection
+        self._connection: sqlite3.Connection = store._writer._transactions._connection
         self.reserve_pages = 0
 
     def fill(self) -> None:

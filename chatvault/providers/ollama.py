@@ -30,10 +30,10 @@ from chatvault.providers.ollama_errors import missing_model_hint, refusal
 from chatvault.providers.ollama_library import DEFAULT_URL, Library, is_loopback, is_remote, open_addresses
 from chatvault.providers.ollama_wire import encode
 from chatvault.providers.pump import Pump, Take
+from chatvault.providers.upstream import run_out
 
 _COLD_CALL_SECONDS = 10.0
 _LOOK_UP_SECONDS = 1.0
-_END_SECONDS = 1.0
 _MAX_ERROR_BYTES = 1024 * 1024
 _START_HINT = "start it: systemctl start ollama, or ollama serve"
 
@@ -221,7 +221,7 @@ class OllamaStream:
     async def read(self) -> bytes:
         """Return the next events, as many as one read of the connection brought; b"" at the end."""
         if self._translator.is_done:
-            await self._run_out()
+            await run_out(self._response)
             return b""
         while self._failure is None:
             if events := self._translate(await self._response.read()):
@@ -251,15 +251,6 @@ class OllamaStream:
         if events and self._begin:
             events, self._begin = self._begin + events, b""
         return events
-
-    async def _run_out(self) -> None:
-        # The answer is whole: what is left is the body's end, and the connection can be used again after it.
-        try:
-            async with asyncio.timeout(_END_SECONDS):
-                while await self._response.read():
-                    pass
-        except (ProviderError, TimeoutError):
-            pass
 
     def close(self) -> None:
         """Let go of the answer. Never raises."""

@@ -155,7 +155,7 @@ done
 ended=0
 for folder in /proc/[0-9]*; do
     process=${folder#/proc/}
-    case "$settings" in *" $process "*) continue ;; esac
+    case "$ours" in *" $process "*) continue ;; esac
     [ "$(field "$process" Uid)" = "$me" ] || continue
     case "$(field "$process" Name)" in
     sshd | sshd-session) kill "$process" 2>/dev/null && ended=$((ended + 1)) ;;

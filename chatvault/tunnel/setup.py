@@ -11,6 +11,7 @@ _SECONDS = 180.0
 _DESTINATION = re.compile(
     r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[?[0-9A-Fa-f:.]+\]?)"
 )
+_WITH_PORT = re.compile(r"(?:ssh://)?[^\s:/]+:\d+|(?:ssh://)?[^\s:/]*\[[0-9A-Fa-f:.]+\]:\d+")
 # Root runs the script as it is; anyone else needs a sudo that asks for no password.
 _COMMAND = 'if [ "$(id -u)" = 0 ]; then exec sh -s -- {mode}; else exec sudo -n sh -s -- {mode}; fi'
 
@@ -33,10 +34,15 @@ class Outcome:
 
 
 def check_destination(destination: str) -> str:
-    """Return `destination` if it is USER@HOST or HOST. Raises UsageError: it must not pass for an option."""
+    """Return USER@HOST or HOST as `ssh` takes it. Raises UsageError: it must not pass for an option."""
+    if _WITH_PORT.fullmatch(destination):
+        raise UsageError(
+            f"{destination!r} has a port in it", hint="give the host a name and its Port in ~/.ssh/config"
+        )
     if not _DESTINATION.fullmatch(destination):
         raise UsageError(f"{destination!r} is not USER@HOST", hint="chatvault tunnel setup admin@203.0.113.5")
-    return destination
+    # ssh takes an IPv6 address without the brackets alone.
+    return destination.replace("[", "").replace("]", "")
 
 
 def place_of(destination: str, *, ssh: Sequence[str] = ("ssh",)) -> Place:

@@ -164,6 +164,22 @@ def test_an_unpinned_relay_is_not_trusted(run: Run, tmp_path: Path) -> None:
     _with(run, tmp_path, body)
 
 
+@pytest.mark.parametrize("damage", ["no text", "a folder"])
+def test_pinned_keys_that_can_not_be_read_stop_it(tmp_path: Path, damage: str) -> None:
+    async def body(host: SshHost) -> None:
+        path = tmp_path / "ssh" / "known_hosts"
+        path.unlink()
+        path.write_bytes(b"\xff\n") if damage == "no text" else path.mkdir()
+        async with _running(host.relay) as there:
+            there.tunnel.up()
+            found = await there.tunnel.outcome(seconds=20)
+            assert found.state == "failed"
+            assert str(path) in (found.reason or "")
+            assert found.hint
+
+    _with(asyncio.run, tmp_path, body)
+
+
 def test_another_host_key_fails_before_a_login(run: Run, tmp_path: Path) -> None:
     async def body(host: SshHost) -> None:
         path = tmp_path / "ssh" / "known_hosts"

@@ -212,6 +212,7 @@ class Tunnel:
         finally:
             self._link, self._trips.seconds = None, None
             self._is_up.clear()
+            self._outside.link_ended()
         self._is_lost_link = self._tools.clock() - began >= _FLAP_SECONDS
         fault = self._silence or explain(link.end or ConnectionResetError("closed"), relay=self._relay.name)
         link.release(self._parked if fault.kind == "silent" else None)

@@ -48,13 +48,23 @@ class Running:
         return [change.state for change in self.changes]
 
 
+class _Curt(asyncio.Protocol):
+    """Ends a connection at its first byte."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.close()
+
+
 @asynccontextmanager
-async def _running(relay: Relay, *, allow_plain_http: bool = True) -> AsyncIterator[Running]:
+async def _running(
+    relay: Relay, *, allow_plain_http: bool = True, serve: type[asyncio.Protocol] = asyncio.Protocol
+) -> AsyncIterator[Running]:
     changes: list[Change] = []
     looks: list[Outside] = []
-    doorway = Doorway(
-        asyncio.Protocol, Traffic(), local=("127.0.0.1", relay.public_port), admit=lambda address: True
-    )
+    doorway = Doorway(serve, Traffic(), local=("127.0.0.1", relay.public_port), admit=lambda address: True)
     tunnel = Tunnel(
         relay,
         doorway,
@@ -118,6 +128,22 @@ def test_a_lost_link_is_replaced_and_counted(run: Run, tmp_path: Path) -> None:
             assert "the connection to" in found.last_error
             assert found.last_recovery_seconds is not None
             assert [change for change in there.changes if change.outage_seconds is not None]
+
+    _with(run, tmp_path, body)
+
+
+def test_what_was_met_outside_is_said_of_the_link_it_was_met_over(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        async with _running(host.relay, serve=_Curt) as there:
+            there.tunnel.up()
+            await until(lambda: there.tunnel.status().outside)
+            host.drop_all()
+            await until(lambda: there.tunnel.status().reconnects == 1)
+            assert there.tunnel.status().outside is None
+            await until(lambda: there.tunnel.status().outside)
+            assert len(there.looks) == 1, "it is no news"
+            there.tunnel.down()
+            assert (await there.tunnel.off(seconds=20)).outside is None
 
     _with(run, tmp_path, body)
 

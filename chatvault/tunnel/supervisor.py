@@ -296,7 +296,10 @@ class Tunnel:
             self._since_ms = self._tools.now_ms()
         is_news = (state, reason) != (self._state, self._reason)
         self._state, self._reason, self._hint = state, reason, hint
-        if state in ("up", "backoff", "contended", "failed"):
+        if state in ("up", "backoff", "contended", "failed") or (
+            # Who asked for it and waits is told that somebody else wants it no more.
+            state == "off" and not self._wanted.is_set()
+        ):
             self._settled.set()
         if is_news:
             self._on_change(Change(state, reason, hint, outage))

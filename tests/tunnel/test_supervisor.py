@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from chatvault.tunnel import keys, known_hosts
 from chatvault.tunnel.listener import Doorway, Traffic
 from chatvault.tunnel.probe import Identity, Outside
 from chatvault.tunnel.relay import Relay, parse_jump
@@ -112,6 +114,30 @@ def test_it_is_off_until_it_is_wanted(run: Run, tmp_path: Path) -> None:
             assert host.connections == [] or all(each.is_closed() for each in host.connections)
 
     _with(run, tmp_path, body)
+
+
+def test_who_waits_for_it_is_told_when_it_is_wanted_no_more(tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        silent = socket.create_server(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        known_hosts.pin(tmp_path / "ssh", "127.0.0.1", port, [keys.ensure_key(tmp_path / "ssh")])
+        with silent:
+            async with _running(replace(host.relay, port=port)) as there:
+                there.tunnel.up()
+                waiting = asyncio.ensure_future(there.tunnel.outcome(seconds=3600))
+                await there.reach("connecting")
+                there.tunnel.down()
+                assert (await waiting).state == "off"
+                there.tunnel.up()
+                there.tunnel.down()
+                there.tunnel.up()
+                again = asyncio.ensure_future(there.tunnel.outcome(seconds=3600))
+                await there.reach("connecting")
+                await asyncio.sleep(0.05)
+                assert not again.done(), "it is wanted by now"
+                again.cancel()
+
+    _with(asyncio.run, tmp_path, body)
 
 
 def test_a_lost_link_is_replaced_and_counted(run: Run, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from chatvault.config.decode import Decoder
 from chatvault.config.document import is_null, line_of, read_document
-from chatvault.config.hosts import HOST_HINT, host_problem
+from chatvault.config.hosts import HOST_HINT, JUMP_HINT, RELAY_HINT, host_problem, jump_problem
 from chatvault.config.limits import budget_of
 from chatvault.config.prices import price_override
 from chatvault.config.secrets import SecretSource
@@ -157,10 +157,20 @@ def _check_tls(decoder: Decoder, node: yaml.Node | None, settings: Settings[T]) 
 
 
 def _check_tunnel(decoder: Decoder, node: yaml.Node | None, settings: Settings[T]) -> None:
-    if node is not None and settings.tunnel.enabled and not settings.tunnel.host:
+    tunnel = settings.tunnel
+    if node is None:
+        return
+    if tunnel.enabled and tunnel.host is None:
         decoder.fail(
             _at(decoder, node, "enabled"), "tunnel.host: missing", hint="name the relay, or enabled: false"
         )
+    problem = None if tunnel.host is None else host_problem(tunnel.host)
+    if problem is not None:
+        decoder.fail(_at(decoder, node, "host"), f"tunnel.host: {problem}", hint=RELAY_HINT)
+    for hop in tunnel.jump:
+        problem = jump_problem(hop)
+        if problem is not None:
+            decoder.fail(_at(decoder, node, "jump"), f"tunnel.jump: {problem}", hint=JUMP_HINT)
 
 
 def _check_host(decoder: Decoder, node: yaml.Node | None, settings: Settings[T]) -> None:

@@ -260,8 +260,7 @@ class Guarded(HttpToolsProtocol):
         if self.pipeline and len(self.pipeline) >= guard.limits.max_pipelined:
             self._raise(answers.TOO_MANY_WAITING)
         if self.parser.should_upgrade() and self._has_body():
-            self._is_offer_with_body = True
-            self._offer_line = b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)
+            self._keep_offer()
             return
         self._phase = _BODY
         self._body_bytes = self._body_seen = self._barren_bytes = 0
@@ -345,6 +344,14 @@ class Guarded(HttpToolsProtocol):
             # A connection that rests keeps nothing of what it asked for: thousands may.
             self.scope = self.cycle.scope = _NO_REQUEST
             self.cycle.message_event = _NO_NEWS
+
+    def _keep_offer(self) -> None:
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            # What stands behind it is another protocol's, with or without an offer.
+            self._raise(answers.NOT_HTTP)
+        self._is_offer_with_body = True
+        self._offer_line = b"%b %b HTTP/1.1" % (method, self.url)
 
     def _has_body(self) -> bool:
         return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from chatvault.errors import ConfigError
+
 _REMEMBERED = 256
 
 
@@ -15,16 +17,22 @@ class Hosts:
     """Tell the Host headers that are ours: loopback, `names` and, per connection, the address it came in on.
 
     A name may begin with `*.` for everything below it. Ports don't matter: a forwarded port is another one.
+    Raises ConfigError for what is no name: it would never match, and nobody would know.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._names = {"localhost"}
         self._suffixes: list[str] = []
         for name in names:
-            name = _bare(name.strip().lower())
+            given, name = name, _bare(name.strip().lower())
+            if not name or "/" in name or "*" in name.removeprefix("*."):
+                raise ConfigError(
+                    f"server.allowed_hosts: {given!r} is no host name",
+                    hint="a name or address such as gw.example.org, or *.example.org for all below it",
+                )
             if name.startswith("*."):
                 self._suffixes.append(name[1:])
-            elif name:
+            else:
                 self._names.add(_canonical(name))
         self.seen: set[bytes] = set()
         """Headers that were found to be ours, byte for byte: most requests need no more than this."""

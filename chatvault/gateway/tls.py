@@ -12,14 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chatvault.errors import ConfigError
+from chatvault.tunnel.certificate import presented_certificate
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 _log = logging.getLogger("chatvault.tls")
 _LOOK_SECONDS = 2.0
 _HINT = "chatvault tls self-signed makes a pair; server.tls in config.yaml names it"
 # (modified in nanoseconds, size, inode) of both files.
 _Signature = tuple[tuple[int, int, int], ...]
+# OpenSSL's words for a key of another pair, and for one of another kind.
+_NOT_A_PAIR = ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +115,26 @@ def read_facts(cert: Path) -> CertificateFacts:
         raise ConfigError(f"server.tls.cert: {cert} holds no certificate in PEM form", hint=_HINT) from exc
     first = chain[0]
     try:
-        found = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        names = tuple(str(each.value) for each in found)
+        return CertificateFacts(
+            _names_in(first),
+            first.not_valid_before_utc,
+            first.not_valid_after_utc,
+            first.fingerprint(hashes.SHA256()).hex(),
+            first.issuer.rfc4514_string(),
+        )
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
+        # Its parts are decoded when they are asked for, not when it is loaded.
+        raise ConfigError(f"server.tls.cert: the certificate in {cert} is damaged", hint=_HINT) from exc
+
+
+def _names_in(certificate: "Certificate") -> tuple[str, ...]:
+    from cryptography import x509
+
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        names = ()
-    return CertificateFacts(
-        names,
-        first.not_valid_before_utc,
-        first.not_valid_after_utc,
-        first.fingerprint(hashes.SHA256()).hex(),
-        first.issuer.rfc4514_string(),
-    )
+        return ()
+    return tuple(str(each.value) for each in found)
 
 
 def _load(cert: Path, key: Path) -> tuple[ssl.SSLContext, CertificateFacts]:
@@ -133,8 +149,16 @@ def _load(cert: Path, key: Path) -> tuple[ssl.SSLContext, CertificateFacts]:
     try:
         # Without a password given OpenSSL would ask the terminal for one.
         context.load_cert_chain(cert, key, password=_no_password)
-    except (ssl.SSLError, ValueError) as exc:
+    except (OSError, ValueError) as exc:
         raise _pair_error(cert, key, exc) from exc
+    try:
+        presented_certificate(context)
+    except ssl.SSLError as exc:
+        # OpenSSL loads any kind of key, and then has nothing in common with any client.
+        raise ConfigError(
+            f"server.tls.cert: no client can be served with a key like that of {cert}",
+            hint="ECDSA on P-256 or RSA of 2,048 bits are taken everywhere",
+        ) from exc
     if facts.not_after <= datetime.now(UTC):
         raise ConfigError(
             f"server.tls.cert: {cert} expired on {facts.not_after.date()}", hint="renew it, or make a new one"
@@ -148,10 +172,12 @@ def _no_password() -> str:
 
 def _pair_error(cert: Path, key: Path, exc: Exception) -> ConfigError:
     reason = getattr(exc, "reason", None)
-    if reason == "KEY_VALUES_MISMATCH":
+    if reason in _NOT_A_PAIR:
         return ConfigError(f"server.tls: {key} is not the key of {cert}", hint="name the pair's other half")
     if isinstance(exc, ValueError) and not isinstance(exc, ssl.SSLError):
         return ConfigError(
             f"server.tls.key: {key} is encrypted", hint="openssl pkey -in KEY -out KEY.plain; chmod 600"
         )
+    if reason is None and isinstance(exc, ssl.SSLError):
+        return ConfigError(f"server.tls.key: {key} holds no private key in PEM form", hint=_HINT)
     return ConfigError(f"server.tls: {cert} and {key} can't be used: {reason or exc}", hint=_HINT)

@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 from chatvault.tunnel.fair_link import FairLink
 
-_LINGER_SECONDS = 10.0
+# What a slow device has yet to be sent may stand behind a whole window of sshd's: no less than the guard's
+# patience with one that does not read.
+_LINGER_SECONDS = 60.0
 _HIGH_BYTES = 65_536
 _LOW_BYTES = 16_384
 
@@ -247,7 +249,7 @@ class ChannelTransport(asyncio.Transport):
     # --- the end
 
     def close(self) -> None:
-        """End once everything queued has left; a device that takes nothing is cut after 10 s."""
+        """End once everything queued has left; a device that has not taken it is cut after 60 s."""
         if self._is_closing:
             return
         self._is_closing = True

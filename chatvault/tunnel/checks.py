@@ -25,10 +25,13 @@ def check_files(ssh_dir: Path, host: str, port: int) -> Check:
         return Check(name, "fail", exc.message, exc.hint)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         return Check(name, "fail", f"others can read {path}", f"chmod 600 {path}")
-    keys = pinned(ssh_dir, host, port)
+    try:
+        keys = pinned(ssh_dir, host, port)
+        relay = ", ".join(fingerprint(key) for key in keys)
+    except ChatVaultError as exc:
+        return Check(name, "fail", exc.message, exc.hint)
     if not keys:
         return Check(name, "fail", f"no host key of {host_pattern(host, port)} is pinned", fix)
-    relay = ", ".join(fingerprint(key) for key in keys)
     return Check(name, "pass", f"our key {shown}; the relay's {relay}")
 
 

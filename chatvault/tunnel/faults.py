@@ -92,8 +92,10 @@ def _of_login(exc: BaseException, relay: str) -> Fault | None:
 def _of_files(exc: BaseException, relay: str) -> Fault | None:
     if isinstance(exc, FileNotFoundError):
         return Fault("permanent", f"{exc.filename} is missing", f"chatvault tunnel key, then {_SETUP}")
-    if isinstance(exc, PermissionError) and exc.filename:
-        return Fault("permanent", f"{exc.filename} can't be read", "check who owns it")
+    if isinstance(exc, OSError) and exc.filename:
+        return Fault(
+            "permanent", f"{exc.filename} can't be read: {exc.strerror}", "check what it is, and who owns it"
+        )
     return None
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import asyncssh
 
 from chatvault.errors import ChatVaultError
+from chatvault.tunnel.faults import explain
 
-_SECONDS = 10.0
+_ANEW = "move it away; `chatvault tunnel setup USER@HOST` pins the relay's key anew"
 
 
 def known_hosts_file(ssh_dir: Path) -> Path:
@@ -23,11 +24,15 @@ def host_pattern(host: str, port: int) -> str:
 
 
 def pinned(ssh_dir: Path, host: str, port: int) -> tuple[str, ...]:
-    """Return the keys pinned for a relay, each as `TYPE BASE64`."""
+    """Return the keys pinned for a relay, each as `TYPE BASE64`; what is no key pins nothing.
+
+    Raises ChatVaultError where the file can't be read.
+    """
     return tuple(
-        " ".join(line.split()[1:3])
+        key
         for line in _lines(ssh_dir)
         if host_pattern(host, port) in line.split()[0].split(",")
+        and _is_key(key := " ".join(line.split()[1:3]))
     )
 
 
@@ -69,10 +74,19 @@ async def shown_keys(host: str, port: int) -> tuple[str, ...]:
             config=None,
         )
     except (OSError, asyncssh.Error) as exc:
-        raise ChatVaultError(f"{host}:{port} does not answer as an SSH server: {exc}") from exc
+        fault = explain(exc, relay=host_pattern(host, port))
+        raise ChatVaultError(fault.reason, hint=fault.hint) from exc
     if key is None:
         raise ChatVaultError(f"{host}:{port} showed no host key")
     return (key.export_public_key("openssh").decode().strip(),)
+
+
+def _is_key(line: str) -> bool:
+    try:
+        asyncssh.import_public_key(line)
+    except asyncssh.KeyImportError:
+        return False
+    return True
 
 
 def _bare(host: str, key: str) -> str:
@@ -89,7 +103,12 @@ def _lines(ssh_dir: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as exc:
-        raise ChatVaultError(f"{known_hosts_file(ssh_dir)} can't be read: {exc.strerror}") from exc
+        raise ChatVaultError(
+            f"{known_hosts_file(ssh_dir)} can't be read: {exc.strerror}",
+            hint="check what it is, and who owns it",
+        ) from exc
+    except UnicodeDecodeError as exc:
+        raise ChatVaultError(f"{known_hosts_file(ssh_dir)} is damaged: it is no text", hint=_ANEW) from exc
     return [line for line in text.splitlines() if len(line.split()) >= 3 and not line.startswith("#")]
 
 

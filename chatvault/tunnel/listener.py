@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -18,6 +19,10 @@ else:
 
 _log = logging.getLogger("chatvault.tunnel")
 WINDOW_BYTES = 262_144
+# sshd closes a channel as soon as we have; each that is not closed holds a few kilobytes here.
+_MOST_UNCLOSED = 4096
+# A stranger's address in the logs and the ledger would be whatever the relay likes to write there.
+_UNKNOWN = ("unknown", 0)
 ProtocolFactory = Callable[[], asyncio.Protocol]
 
 
@@ -50,6 +55,14 @@ class Traffic:
         return self._ended_out + sum(each.bytes_out for each in self.open)
 
 
+def _device(host: str, port: int) -> tuple[str, int]:
+    """Return a device's address as the relay tells it, if it is one."""
+    try:
+        return str(ip_address(host.partition("%")[0])), min(port, 65_535)
+    except ValueError:
+        return _UNKNOWN
+
+
 class Doorway:
     """Accept the relay's forwarded connections.
 
@@ -70,19 +83,22 @@ class Doorway:
         self.traffic = traffic
         self._local = local
         self._admit = admit
+        self.held = 0
+        """How many channels asyncssh keeps: those that are open, and those the relay has yet to close."""
 
     def session_factory(self, link: FairLink) -> Callable[[str, int], "ChannelSession"]:
         """Return what asyncssh calls for each connection."""
 
         def accept(host: str, port: int) -> ChannelSession:
-            self._check_room(host)
-            return ChannelSession(self, link, (host, port))
+            peer = _device(host, port)
+            self._check_room(peer[0])
+            return ChannelSession(self, link, peer)
 
         return accept
 
     def _check_room(self, host: str) -> None:
         # Before a byte is read or a handshake begun. Only this error leaves the link as it is.
-        if not self._admit(host):
+        if self.held - len(self.traffic.open) >= _MOST_UNCLOSED or not self._admit(host):
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many connections")
 
     def open(self, link: FairLink, channel: Any, peer: tuple[str, int]) -> ChannelTransport:
@@ -123,6 +139,7 @@ class ChannelSession(Session):
 
     def connection_made(self, chan: Any) -> None:
         """Start serving."""
+        self._doorway.held += 1
 
         def start() -> None:
             self._transport = self._doorway.open(self._link, chan, self._peer)
@@ -153,6 +170,7 @@ class ChannelSession(Session):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the protocol: the device has left, or the whole link is gone."""
+        self._doorway.held -= 1
         if self._transport is not None:
             self._guarded(self._transport.end, exc)
 

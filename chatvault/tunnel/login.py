@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import asyncssh
 
+from chatvault.errors import ChatVaultError
 from chatvault.tunnel import ssh_internals
 from chatvault.tunnel.dial import dial
 from chatvault.tunnel.faults import Fault, LinkFault
@@ -16,6 +17,8 @@ from chatvault.tunnel.relay import Relay, parse_jump
 _KEEPALIVE_SECONDS = 4.0
 _KEEPALIVE_COUNT = 2
 _CONNECT_SECONDS = 10.0
+# A relay may say as much as it likes; what is listened for comes early, and is short.
+_MOST_REMARKS, _LONGEST_REMARK = 50, 200
 # AES in hardware first: asyncssh's own first choice, chacha20, runs at a third of its speed.
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr")
 
@@ -29,8 +32,8 @@ class Watcher(asyncssh.SSHClient):
 
     def debug_msg_received(self, msg: str, lang: str, always_display: bool) -> None:
         """Keep sshd's remarks: they alone tell a forbidden port from a taken one."""
-        if len(self.remarks) < 50:
-            self.remarks.append(msg.lower())
+        if len(self.remarks) < _MOST_REMARKS:
+            self.remarks.append(msg[:_LONGEST_REMARK].lower())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Keep the reason."""
@@ -49,8 +52,14 @@ class Login:
 
 async def log_in(relay: Relay) -> Login:
     """Log in to the relay within 10 s. Raises LinkFault, OSError, or an error of asyncssh."""
+    _check_files(relay)
+    async with asyncio.timeout(_CONNECT_SECONDS):
+        return await _walk(relay)
+
+
+def _check_files(relay: Relay) -> None:
     for host, port in [*(parse_jump(hop)[1:] for hop in relay.jump), (relay.host, relay.port)]:
-        if not pinned(relay.ssh_dir, host, port):
+        if not _is_pinned(relay, host, port):
             way = f"chatvault tunnel setup USER@{host}"
             raise LinkFault(
                 Fault(
@@ -61,8 +70,13 @@ async def log_in(relay: Relay) -> Login:
             )
     if not key_file(relay.ssh_dir).exists():
         raise FileNotFoundError(2, "missing", str(key_file(relay.ssh_dir)))
-    async with asyncio.timeout(_CONNECT_SECONDS):
-        return await _walk(relay)
+
+
+def _is_pinned(relay: Relay, host: str, port: int) -> bool:
+    try:
+        return bool(pinned(relay.ssh_dir, host, port))
+    except ChatVaultError as exc:
+        raise LinkFault(Fault("permanent", exc.message, exc.hint)) from exc
 
 
 async def _walk(relay: Relay) -> Login:

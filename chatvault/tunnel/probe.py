@@ -8,6 +8,7 @@ and someone in the middle each look different.
 import asyncio
 import hashlib
 import hmac
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -54,12 +55,16 @@ class Outside:
 async def look_from_outside(
     url: str, identity: Identity, nonce: str, *, certificate: bytes | None, seconds: float = _SECONDS
 ) -> Outside:
-    """Dial `url` and say who answers. `certificate` (DER) is our own, None where we serve plain HTTP."""
+    """Dial `url` and say who answers. `certificate` (DER) is our own, None where we serve plain HTTP.
+
+    Then an https `url` is somebody else's doing, who ends the TLS there: any certificate will do.
+    """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
         async with asyncio.timeout(seconds):
-            status, body, seen = await _ask(host, port, nonce, is_tls=certificate is not None)
+            is_tls = certificate is not None or parts.scheme == "https"
+            status, body, seen = await _ask(host, port, nonce, is_tls=is_tls)
     except (ConnectionRefusedError, TimeoutError) as exc:
         return _unreached(url, host, port, exc)
     except ssl.SSLError as exc:
@@ -69,12 +74,16 @@ async def look_from_outside(
             f"{host}:{port} does not speak TLS as we do: {exc.reason or exc}",
             _look_there(port),
         )
+    except socket.gaierror as exc:
+        return Outside(url, "no_name", f"{host} can't be resolved: {exc.strerror}", "check the relay's name")
+    except ConnectionResetError:
+        return Outside(
+            url,
+            "silent",
+            f"{host}:{port} ends connections at once",
+            f"all places may be taken (server.max_connections, …_per_address); else {_look_there(port)}",
+        )
     except OSError as exc:
-        # socket.gaierror is an OSError too.
-        if type(exc).__name__ == "gaierror":
-            return Outside(
-                url, "no_name", f"{host} can't be resolved: {exc.strerror}", "check the relay's name"
-            )
         return Outside(
             url, "silent", f"{host}:{port} can't be reached: {exc.strerror or exc}", _firewall(port)
         )
@@ -82,7 +91,8 @@ async def look_from_outside(
         return Outside(url, "stranger", f"{host}:{port} answers, but not with HTTP", _look_there(port))
     mark = identity.mark(nonce)
     is_marked = status == 200 and len(body) == _MARK_CHARS and set(body) <= _HEX
-    return _judge(url, is_met=body == mark, is_marked=is_marked, is_own_certificate=certificate == seen)
+    is_own = certificate is None or certificate == seen
+    return _judge(url, is_met=body == mark, is_marked=is_marked, is_own_certificate=is_own)
 
 
 def _judge(url: str, *, is_met: bool, is_marked: bool, is_own_certificate: bool) -> Outside:

@@ -155,8 +155,10 @@ done
 ended=0
 for folder in /proc/[0-9]*; do
     process=${folder#/proc/}
-    case "$settings" in *" $process "*) continue ;; esac
+    case "$ours" in *" $process "*) continue ;; esac
     [ "$(field "$process" Uid)" = "$me" ] || continue
+    # Where nobody gathers them, as in a container, sessions that have ended stay in the list.
+    [ "$(field "$process" State)" != Z ] || continue
     case "$(field "$process" Name)" in
     sshd | sshd-session) kill "$process" 2>/dev/null && ended=$((ended + 1)) ;;
     esac

@@ -11,8 +11,13 @@ _SECONDS = 180.0
 _DESTINATION = re.compile(
     r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[?[0-9A-Fa-f:.]+\]?)"
 )
+_WITH_PORT = re.compile(r"(?:ssh://)?[^\s:/]+:\d+|(?:ssh://)?[^\s:/]*\[[0-9A-Fa-f:.]+\]:\d+")
 # Root runs the script as it is; anyone else needs a sudo that asks for no password.
-_COMMAND = 'if [ "$(id -u)" = 0 ]; then exec sh -s -- {mode}; else exec sudo -n sh -s -- {mode}; fi'
+_AS_ROOT = 'if [ "$(id -u)" = 0 ]; then exec sh -s -- {mode}; else exec sudo -n sh -s -- {mode}; fi'
+# Of the login's own shell, which may be fish or csh, no more is asked than to start another.
+_COMMAND = f"exec sh -c '{_AS_ROOT}'"
+# Longer than any host takes that is there; without it the kernel waits for over two minutes.
+_CONNECT = ("-o", "ConnectTimeout=20")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +38,15 @@ class Outcome:
 
 
 def check_destination(destination: str) -> str:
-    """Return `destination` if it is USER@HOST or HOST. Raises UsageError: it must not pass for an option."""
+    """Return USER@HOST or HOST as `ssh` takes it. Raises UsageError: it must not pass for an option."""
+    if _WITH_PORT.fullmatch(destination):
+        raise UsageError(
+            f"{destination!r} has a port in it", hint="give the host a name and its Port in ~/.ssh/config"
+        )
     if not _DESTINATION.fullmatch(destination):
         raise UsageError(f"{destination!r} is not USER@HOST", hint="chatvault tunnel setup admin@203.0.113.5")
-    return destination
+    # ssh takes an IPv6 address without the brackets alone.
+    return destination.replace("[", "").replace("]", "")
 
 
 def place_of(destination: str, *, ssh: Sequence[str] = ("ssh",)) -> Place:
@@ -49,7 +59,7 @@ def place_of(destination: str, *, ssh: Sequence[str] = ("ssh",)) -> Place:
 def run_script(destination: str, script: str, *, is_dry: bool, ssh: Sequence[str] = ("ssh",)) -> Outcome:
     """Run the relay script there, showing (`is_dry`) or doing. Raises ChatVaultError with what went wrong."""
     command = _COMMAND.format(mode="show" if is_dry else "apply")
-    done = _run([*ssh, "-T", "--", check_destination(destination), command], script)
+    done = _run([*ssh, "-T", *_CONNECT, "--", check_destination(destination), command], script)
     lines = tuple(done.stdout.splitlines())
     for line in lines:
         if line.startswith("error "):

@@ -212,6 +212,7 @@ class Tunnel:
         finally:
             self._link, self._trips.seconds = None, None
             self._is_up.clear()
+            self._outside.link_ended()
         self._is_lost_link = self._tools.clock() - began >= _FLAP_SECONDS
         fault = self._silence or explain(link.end or ConnectionResetError("closed"), relay=self._relay.name)
         link.release(self._parked if fault.kind == "silent" else None)
@@ -295,7 +296,10 @@ class Tunnel:
             self._since_ms = self._tools.now_ms()
         is_news = (state, reason) != (self._state, self._reason)
         self._state, self._reason, self._hint = state, reason, hint
-        if state in ("up", "backoff", "contended", "failed"):
+        if state in ("up", "backoff", "contended", "failed") or (
+            # Who asked for it and waits is told that somebody else wants it no more.
+            state == "off" and not self._wanted.is_set()
+        ):
             self._settled.set()
         if is_news:
             self._on_change(Change(state, reason, hint, outage))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import asyncssh
 
 from chatvault.tunnel.link import Link
-from chatvault.tunnel.probe import Outside
+from chatvault.tunnel.probe import Outside, Verdict
 
 # After sleep the old connection is most likely gone; a change of the network may be somebody else's.
 WAKE_SECONDS = 3.0
@@ -66,7 +66,10 @@ class RoundTrips:
 
 
 class OutsideWatch:
-    """Look at the public address every few minutes; `on_news` hears what is met whenever that changes."""
+    """Look at the public address every few minutes; `on_news` hears what is met whenever that changes.
+
+    `found` is what was met over the link there is, None until it has been looked.
+    """
 
     def __init__(
         self,
@@ -77,18 +80,36 @@ class OutsideWatch:
         self._is_up = is_up
         self._look = look
         self._on_news = on_news
+        self._is_over = asyncio.Event()
+        self._told: Verdict | None = None
         self.found: Outside | None = None
 
+    def link_ended(self) -> None:
+        """Forget what was met: it says nothing of the next link, which is looked at soon after it came up."""
+        self.found = None
+        self._is_over.set()
+
     async def run(self) -> None:
-        """Look a second after the link came up, and from then on."""
+        """Look a second after a link came up, and from then on, for each link anew."""
         while True:
             await self._is_up.wait()
-            await asyncio.sleep(_FIRST_LOOK)
-            found = await self._look()
-            # What is met while the link is away says nothing.
-            if not self._is_up.is_set():
-                continue
-            if self.found is None or self.found.verdict != found.verdict:
-                self._on_news(found)
-            self.found = found
-            await asyncio.sleep(_LOOK_EVERY if found.is_met else _LOOK_AGAIN)
+            self._is_over.clear()
+            pause = _FIRST_LOOK
+            while not await self._ends_within(pause):
+                found = await self._look()
+                # What is met while the link is away says nothing.
+                if self._is_over.is_set():
+                    break
+                if found.verdict != self._told:
+                    self._told = found.verdict
+                    self._on_news(found)
+                self.found = found
+                pause = _LOOK_EVERY if found.is_met else _LOOK_AGAIN
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._is_over.wait()
+        except TimeoutError:
+            return False
+        return True

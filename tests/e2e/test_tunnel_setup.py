@@ -10,7 +10,7 @@ import pytest
 from chatvault.tunnel import keys
 from tests.support.home import RELAY_HOST, HomeDaemon, tunnel_config
 from tests.support.namespaces import needs_root
-from tests.support.tunnel_world import World, world
+from tests.support.tunnel_world import World, until, world
 
 pytestmark = [needs_root, pytest.mark.seconds(120)]
 _DESTINATION = f"root@{RELAY_HOST}"
@@ -265,6 +265,14 @@ def test_the_key_opens_nothing_else(there: World, daemon: HomeDaemon, what: str)
     assert "escaped.sock" not in listening
     # A take-over ends the other sessions: the daemon is back before the next attempt.
     daemon.wait_for("up")
+
+
+def test_a_take_over_ends_the_other_sessions_and_not_its_own(there: World, daemon: HomeDaemon) -> None:
+    daemon.wait_for("up")
+    links = daemon.tunnel()["reconnects"]
+    # Who ends its own session too can't tell anybody.
+    assert _try(there, daemon, ["-T"], ["chatvault-takeover"], probe=None) == "ended 1\n"
+    until(lambda: daemon.tunnel()["reconnects"] == links + 1, seconds=30, what="a new link")
 
 
 def _is_command(word: str, options: list[str]) -> bool:

@@ -111,6 +111,14 @@ def way(request: pytest.FixtureRequest, layer: dict[str, Any]) -> Way:
             request(b"POST", b"/", b"transfer-encoding: chunked", body=b"-1\r\na\r\n"), 400, id="chunk of -1"
         ),
         pytest.param(b"CONNECT evil.example:80 HTTP/1.1\r\n" + HOST + b"\r\n", 400, id="CONNECT"),
+        pytest.param(
+            request(b"CONNECT", b"/", b"content-length: 5", body=b"hello"), 400, id="CONNECT with a body"
+        ),
+        pytest.param(
+            request(b"CONNECT", b"a:80", b"transfer-encoding: chunked", body=b"0\r\n\r\n"),
+            400,
+            id="CONNECT with chunks",
+        ),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, id="HTTP/2"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, id="TLS inside"),
         pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n", 400, id="SSH"),

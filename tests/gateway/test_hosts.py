@@ -2,6 +2,7 @@
 
 import pytest
 
+from chatvault.errors import ConfigError
 from chatvault.gateway.hosts import Hosts, host_of_url
 
 HOSTS = Hosts(["gw.example.org", "*.home.example", "203.0.113.9", "2001:db8::9", "127.0.0.1"])
@@ -59,6 +60,12 @@ def test_loopback_and_the_names_of_the_settings_are_ours(header: bytes) -> None:
 )
 def test_every_other_name_is_not(header: bytes) -> None:
     assert not HOSTS.allows(header)
+
+
+@pytest.mark.parametrize("name", ["*", "", "https://gw.example.org", "*.*.example.org", "a:b:c", "[::1"])
+def test_what_is_no_name_is_an_error_of_the_settings(name: str) -> None:
+    with pytest.raises(ConfigError, match="is no host name"):
+        Hosts([name])
 
 
 def test_the_address_a_connection_came_in_on_is_ours() -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 
 from chatvault.errors import ConfigError
 from chatvault.gateway import private_ca
@@ -18,6 +21,7 @@ from chatvault.gateway.tls_checks import check_tls
 from tests.support.guarded import Served, hang_up, request, served
 
 NOW = datetime.now(UTC)
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +157,7 @@ def test_what_is_wrong_with_a_pair_is_said(tmp_path: Path, authority: Pair) -> N
         (missing, files.key, r"server\.tls\.cert: .*missing\.pem can't be read: No such file"),
         (files.cert, missing, r"server\.tls\.key: .*missing\.pem can't be read: No such file"),
         (rubbish, files.key, "holds no certificate in PEM form"),
-        (files.cert, rubbish, "can't be used"),
+        (files.cert, rubbish, r"rubbish\.pem holds no private key in PEM form"),
         (files.cert, other, r"other\.pem is not the key of .*cert\.pem"),
         (files.cert, encrypted, "is encrypted"),
         (expired, expired_key, r"expired\.pem expired on 20"),
@@ -161,6 +165,52 @@ def test_what_is_wrong_with_a_pair_is_said(tmp_path: Path, authority: Pair) -> N
         with pytest.raises(ConfigError, match=said) as raised:
             Certificates(cert, key_path)
         assert raised.value.hint
+
+
+def _odd_pair(folder: Path, key: PrivateKey, *extensions: x509.ExtensionType) -> Files:
+    """A certificate that signs itself, as it lies in files."""
+    folder.mkdir(exist_ok=True)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "odd")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + timedelta(days=90))
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(pem)
+    return Files(folder, Pair(certificate.decode(), secret.decode()))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(ec.generate_private_key(ec.SECP256K1()), id="secp256k1"),
+        pytest.param(ec.generate_private_key(ec.BrainpoolP256R1()), id="brainpool"),
+    ],
+)
+def test_a_key_that_no_client_takes_is_refused(tmp_path: Path, key: PrivateKey) -> None:
+    files = _odd_pair(tmp_path, key)
+    with pytest.raises(ConfigError, match="no client can be served"):
+        Certificates(files.cert, files.key)
+
+
+def test_a_key_of_another_kind_is_another_pairs(tmp_path: Path, authority: Pair) -> None:
+    files = Files(tmp_path, made(authority))
+    other = _odd_pair(tmp_path / "other", rsa.generate_private_key(65537, 2048))
+    with pytest.raises(ConfigError, match="is not the key of"):
+        Certificates(files.cert, other.key)
+
+
+@pytest.mark.parametrize("damage", [b"\x30\x05names", bytes.fromhex("30058703010203")])
+def test_a_damaged_renewal_is_said_and_not_taken_up(tmp_path: Path, authority: Pair, damage: bytes) -> None:
+    """What it holds is decoded when it is looked at: loading it shows nothing."""
+    files = Files(tmp_path, made(authority))
+    certificates = Certificates(files.cert, files.key)
+    context = certificates.context
+    names = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, damage)
+    _odd_pair(tmp_path, ec.generate_private_key(ec.SECP256R1()), names)
+    with pytest.raises(ConfigError, match="is damaged"):
+        certificates.refresh()
+    assert certificates.context is context
 
 
 def test_the_daemon_looks_for_changes_by_itself(tmp_path: Path, authority: Pair) -> None:

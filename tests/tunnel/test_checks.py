@@ -25,6 +25,16 @@ def test_the_files_are_looked_at_one_after_another(tmp_path: Path) -> None:
     assert check_files(tmp_path, "relay", 22).fix == f"chmod 600 {keys.key_file(tmp_path)}"
 
 
+def test_damaged_files_fail_and_end_no_other_check(tmp_path: Path) -> None:
+    keys.ensure_key(tmp_path)
+    known_hosts.known_hosts_file(tmp_path).write_text("relay ssh-ed25519 nonsense\n")
+    assert check_files(tmp_path, "relay", 22).fix == "chatvault tunnel setup USER@relay"
+    known_hosts.known_hosts_file(tmp_path).write_bytes(b"\xff\n")
+    found = check_files(tmp_path, "relay", 22)
+    assert (found.status, "damaged" in found.detail) == ("fail", True)
+    assert found.fix
+
+
 @pytest.mark.parametrize(
     ("status", "is_enabled", "wanted"),
     [

@@ -19,6 +19,11 @@ from chatvault.tunnel.faults import explain
         (asyncssh.KeyImportError("bad"), "permanent", "can't be used"),
         (FileNotFoundError(2, "no", "/x/id_ed25519"), "permanent", "/x/id_ed25519 is missing"),
         (PermissionError(13, "no", "/x/id_ed25519"), "permanent", "can't be read"),
+        (
+            IsADirectoryError(21, "Is a directory", "/x/id_ed25519"),
+            "permanent",
+            "can't be read: Is a directory",
+        ),
         (socket.gaierror(-2, "Name or service not known"), "silent", "can't be resolved"),
         (TimeoutError(), "silent", "does not answer"),
         (ConnectionRefusedError(), "refused", "refuses"),

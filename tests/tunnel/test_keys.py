@@ -1,5 +1,6 @@
 """The tunnel's key, and the relay's as it was pinned."""
 
+import asyncio
 import os
 import stat
 from pathlib import Path
@@ -59,6 +60,28 @@ def test_a_pin_replaces_the_one_for_the_same_host_alone(tmp_path: Path) -> None:
     assert known_hosts.pinned(tmp_path, "elsewhere.example.org", 22) == ()
 
 
+@pytest.mark.parametrize("line", ["relay ssh-ed25519 nonsense", "relay ssh-ed25519 AAAA", "relay a b"])
+def test_a_line_that_holds_no_key_pins_nothing_and_is_replaced(tmp_path: Path, line: str) -> None:
+    key = _host_key()
+    known_hosts.known_hosts_file(tmp_path).write_text(f"{line}\nother {key}\n")
+    assert known_hosts.pinned(tmp_path, "relay", 22) == ()
+    assert known_hosts.pin(tmp_path, "relay", 22, [key])
+    assert known_hosts.known_hosts_file(tmp_path).read_text() == f"other {key}\nrelay {key}\n"
+
+
+def test_a_damaged_file_of_pinned_keys_is_said_to_be_one(tmp_path: Path) -> None:
+    known_hosts.known_hosts_file(tmp_path).write_bytes(b"\xff\xfe\0")
+    with pytest.raises(ChatVaultError, match="known_hosts is damaged") as raised:
+        known_hosts.pinned(tmp_path, "relay", 22)
+    assert raised.value.hint
+
+
+def test_a_server_that_shows_no_key_is_told_of_in_words() -> None:
+    with pytest.raises(ChatVaultError, match=r"\[127.0.0.1\]:1 refuses connections") as raised:
+        asyncio.run(known_hosts.shown_keys("127.0.0.1", 1))
+    assert raised.value.hint
+
+
 def test_what_is_no_key_is_not_pinned(tmp_path: Path) -> None:
     with pytest.raises(ChatVaultError, match="can't be read"):
         known_hosts.pin(tmp_path, "relay", 22, ["ssh-ed25519 nonsense"])
@@ -95,8 +118,17 @@ def test_what_might_be_an_option_is_no_destination(text: str) -> None:
         check_destination(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["admin@203.0.113.5", "relay", "a.b@relay.example.org", "me@[fd78::1]", "me@fd78::1"]
-)
+@pytest.mark.parametrize("text", ["admin@203.0.113.5", "relay", "a.b@relay.example.org", "me@fd78::1"])
 def test_a_destination_is_what_ssh_takes(text: str) -> None:
     assert check_destination(text) == text
+
+
+def test_ssh_takes_no_brackets() -> None:
+    assert check_destination("me@[fd78::1]") == "me@fd78::1"
+
+
+@pytest.mark.parametrize("text", ["me@relay:2222", "relay:22", "ssh://me@relay:22", "me@[fd78::1]:22"])
+def test_a_port_is_told_where_it_belongs(text: str) -> None:
+    with pytest.raises(UsageError, match="has a port in it") as raised:
+        check_destination(text)
+    assert ".ssh/config" in (raised.value.hint or "")

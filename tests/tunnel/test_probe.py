@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import struct
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,15 @@ _NONCE = "0123456789abcdef" * 2
 _OURS, _THEIRS = Identity(b"ours" * 8), Identity(b"theirs" * 8)
 
 
-def _look(answer: bytes | None, *, port: int | None = None, seconds: float = 2.0) -> Outside:
-    """Look at a server that answers with these bytes."""
+def _look(
+    answer: bytes | None,
+    *,
+    port: int | None = None,
+    seconds: float = 2.0,
+    tls: ssl.SSLContext | None = None,
+    certificate: bytes | None = None,
+) -> Outside:
+    """Look at a server that answers with these bytes; `certificate` is our own."""
 
     async def main() -> Outside:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -30,11 +39,15 @@ def _look(answer: bytes | None, *, port: int | None = None, seconds: float = 2.0
                 writer.write(answer)
             await _hang_up(writer)
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
         async with server:
             where = port or server.sockets[0].getsockname()[1]
             found = await look_from_outside(
-                f"http://127.0.0.1:{where}", _OURS, _NONCE, certificate=None, seconds=seconds
+                f"{'https' if tls else 'http'}://127.0.0.1:{where}",
+                _OURS,
+                _NONCE,
+                certificate=certificate,
+                seconds=seconds,
             )
             await asyncio.sleep(0.05)
             return found
@@ -48,6 +61,33 @@ def _http(body: str | None, status: int = 200) -> bytes:
 
 def test_this_daemon_meets_itself() -> None:
     assert _look(_http(_OURS.mark(_NONCE))).is_met
+
+
+def test_tls_that_someone_else_ends_is_only_somebody_in_the_middle_where_we_have_a_certificate(
+    tmp_path: Path,
+) -> None:
+    authority = Authority(tmp_path)
+    theirs, ours = authority.server("relay"), presented_certificate(authority.server("home"))
+    answer = _http(_OURS.mark(_NONCE))
+    assert _look(answer, tls=theirs).is_met
+    assert _look(answer, tls=theirs, certificate=ours).verdict == "intercepted"
+    assert _look(answer, tls=theirs, certificate=presented_certificate(theirs)).is_met
+
+
+def test_a_connection_that_is_reset_does_not_point_at_the_firewall() -> None:
+    async def main() -> Outside:
+        def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+        async with await asyncio.start_server(reset, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await look_from_outside(f"http://127.0.0.1:{port}", _OURS, _NONCE, certificate=None)
+
+    found = asyncio.run(main())
+    assert "ends connections at once" in found.detail
+    assert "max_connections" in (found.fix or "")
 
 
 def test_another_daemon_is_told_apart() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from chatvault.tunnel import keys, known_hosts
 from chatvault.tunnel.listener import Doorway, Traffic
 from chatvault.tunnel.probe import Identity, Outside
 from chatvault.tunnel.relay import Relay, parse_jump
@@ -48,13 +50,23 @@ class Running:
         return [change.state for change in self.changes]
 
 
+class _Curt(asyncio.Protocol):
+    """Ends a connection at its first byte."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.close()
+
+
 @asynccontextmanager
-async def _running(relay: Relay, *, allow_plain_http: bool = True) -> AsyncIterator[Running]:
+async def _running(
+    relay: Relay, *, allow_plain_http: bool = True, serve: type[asyncio.Protocol] = asyncio.Protocol
+) -> AsyncIterator[Running]:
     changes: list[Change] = []
     looks: list[Outside] = []
-    doorway = Doorway(
-        asyncio.Protocol, Traffic(), local=("127.0.0.1", relay.public_port), admit=lambda address: True
-    )
+    doorway = Doorway(serve, Traffic(), local=("127.0.0.1", relay.public_port), admit=lambda address: True)
     tunnel = Tunnel(
         relay,
         doorway,
@@ -104,6 +116,30 @@ def test_it_is_off_until_it_is_wanted(run: Run, tmp_path: Path) -> None:
     _with(run, tmp_path, body)
 
 
+def test_who_waits_for_it_is_told_when_it_is_wanted_no_more(tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        silent = socket.create_server(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        known_hosts.pin(tmp_path / "ssh", "127.0.0.1", port, [keys.ensure_key(tmp_path / "ssh")])
+        with silent:
+            async with _running(replace(host.relay, port=port)) as there:
+                there.tunnel.up()
+                waiting = asyncio.ensure_future(there.tunnel.outcome(seconds=3600))
+                await there.reach("connecting")
+                there.tunnel.down()
+                assert (await waiting).state == "off"
+                there.tunnel.up()
+                there.tunnel.down()
+                there.tunnel.up()
+                again = asyncio.ensure_future(there.tunnel.outcome(seconds=3600))
+                await there.reach("connecting")
+                await asyncio.sleep(0.05)
+                assert not again.done(), "it is wanted by now"
+                again.cancel()
+
+    _with(asyncio.run, tmp_path, body)
+
+
 def test_a_lost_link_is_replaced_and_counted(run: Run, tmp_path: Path) -> None:
     async def body(host: SshHost) -> None:
         async with _running(host.relay) as there:
@@ -118,6 +154,22 @@ def test_a_lost_link_is_replaced_and_counted(run: Run, tmp_path: Path) -> None:
             assert "the connection to" in found.last_error
             assert found.last_recovery_seconds is not None
             assert [change for change in there.changes if change.outage_seconds is not None]
+
+    _with(run, tmp_path, body)
+
+
+def test_what_was_met_outside_is_said_of_the_link_it_was_met_over(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        async with _running(host.relay, serve=_Curt) as there:
+            there.tunnel.up()
+            await until(lambda: there.tunnel.status().outside)
+            host.drop_all()
+            await until(lambda: there.tunnel.status().reconnects == 1)
+            assert there.tunnel.status().outside is None
+            await until(lambda: there.tunnel.status().outside)
+            assert len(there.looks) == 1, "it is no news"
+            there.tunnel.down()
+            assert (await there.tunnel.off(seconds=20)).outside is None
 
     _with(run, tmp_path, body)
 
@@ -162,6 +214,22 @@ def test_an_unpinned_relay_is_not_trusted(run: Run, tmp_path: Path) -> None:
             assert host.connections == []
 
     _with(run, tmp_path, body)
+
+
+@pytest.mark.parametrize("damage", ["no text", "a folder"])
+def test_pinned_keys_that_can_not_be_read_stop_it(tmp_path: Path, damage: str) -> None:
+    async def body(host: SshHost) -> None:
+        path = tmp_path / "ssh" / "known_hosts"
+        path.unlink()
+        path.write_bytes(b"\xff\n") if damage == "no text" else path.mkdir()
+        async with _running(host.relay) as there:
+            there.tunnel.up()
+            found = await there.tunnel.outcome(seconds=20)
+            assert found.state == "failed"
+            assert str(path) in (found.reason or "")
+            assert found.hint
+
+    _with(asyncio.run, tmp_path, body)
 
 
 def test_another_host_key_fails_before_a_login(run: Run, tmp_path: Path) -> None:

@@ -54,7 +54,10 @@ def make(context: Context, *, names: tuple[str, ...], out: Path | None) -> Made:
     names = names or _names_before(cert)
     wanted = tuple(dict.fromkeys((*names, *_names_in_settings(context), *_LOOPBACK)))
     authority = _authority(ca, ca_key)
-    is_new = authority is None or not private_ca.is_usable(authority, now)
+    try:
+        is_new = authority is None or not private_ca.is_usable(authority, now)
+    except ChatVaultError as exc:
+        raise ChatVaultError(f"{ca}: {exc.message}", hint=f"move {ca.name} and {ca_key.name} away") from exc
     if authority is None or is_new:
         authority = private_ca.new_authority(now)
     made = private_ca.new_certificate(authority, wanted, now=now)
@@ -78,8 +81,14 @@ def _authority(ca: Path, ca_key: Path) -> private_ca.Pair | None:
                 f"of {ca.name} and {ca_key.name} one is missing in {ca.parent}", hint="move the other away"
             ) from exc
         return None
-    except (OSError, ValueError) as exc:
-        raise ChatVaultError(f"{ca.parent} can't be read: {exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise ChatVaultError(
+            f"{ca}: the authority's files can't be read", hint=f"move {ca.name} and {ca_key.name} away"
+        ) from exc
+    except OSError as exc:
+        raise ChatVaultError(
+            f"{exc.filename} can't be read: {exc.strerror}", hint="check who owns it"
+        ) from exc
 
 
 def _names_before(cert: Path) -> tuple[str, ...]:

@@ -146,6 +146,8 @@ def _load(cert: Path, key: Path) -> tuple[ssl.SSLContext, CertificateFacts]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    # No client needs it, and each costs us a handshake; OpenSSL before 3.0 takes part in as many as it likes.
+    context.options |= ssl.OP_NO_RENEGOTIATION
     try:
         # Without a password given OpenSSL would ask the terminal for one.
         context.load_cert_chain(cert, key, password=_no_password)

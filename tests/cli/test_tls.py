@@ -55,6 +55,15 @@ def test_half_an_authority_is_not_overwritten(context: Context) -> None:
         tls_desk.make(context, names=(), out=None)
 
 
+@pytest.mark.parametrize(("name", "content"), [("ca.crt", b"junk"), ("ca.key", b"\xff\xfe")])
+def test_an_authority_that_can_not_be_read_is_named(context: Context, name: str, content: bytes) -> None:
+    made = tls_desk.make(context, names=(), out=None)
+    (made.ca.parent / name).write_bytes(content)
+    with pytest.raises(ChatVaultError, match=str(made.ca)) as raised:
+        tls_desk.make(context, names=(), out=None)
+    assert raised.value.hint == "move ca.crt and ca.key away"
+
+
 @pytest.mark.parametrize("name", ["", "a b", "https://gw.example.org", "name\n"])
 def test_what_is_no_name_is_refused_and_nothing_is_written(
     context: Context, tmp_path: Path, name: str

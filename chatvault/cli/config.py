@@ -76,3 +76,5 @@ def reload(ctx: typer.Context, as_json: AsJson = False) -> None:
         output.show_json(answer)
     else:
         output.show_facts(answer or {"settings": "reloaded"})
+    if answer.get("tunnel") in ("opened", "replaced"):
+        output.talk("Whether the tunnel is up by now: chatvault tunnel status")

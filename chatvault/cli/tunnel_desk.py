@@ -153,7 +153,7 @@ def _tell_settings(settings: TunnelSettings, host: str, port: int) -> None:
         return
     at = f", port: {port}" if port != 22 else ""
     output.talk(
-        f"Now set in config.yaml `tunnel: {{enabled: true, host: {host}{at}}}`, and restart the daemon."
+        f"Now set in config.yaml `tunnel: {{enabled: true, host: {host}{at}}}`; then: chatvault config reload"
     )
 
 

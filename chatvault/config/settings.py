@@ -46,7 +46,9 @@ class ServerSettings:
     max_connections_per_address: Annotated[int, Range(1)] = setting(
         64, "Connections open at once from one address; loopback is exempt."
     )
-    drain_seconds: float = setting(20.0, "How long running answers may take to end when the daemon stops.")
+    drain_seconds: float = setting(
+        20.0, "How long running answers may take to end when the daemon stops or the tunnel moves."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What the daemon does when the command line asks over the control socket."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from chatvault.control.audit import checkpoint_json
 from chatvault.control.limits import accounts_json
@@ -40,8 +40,8 @@ class ControlLoop:
         doorkeeper: Doorkeeper,
         running: RunningCalls,
         reports: ReportRoom,
-        base_url: str,
-        device_url: str,
+        base_url: Callable[[], str],
+        device_url: Callable[[], str],
     ) -> None:
         self._reports = reports
         self._reloader = reloader
@@ -80,7 +80,7 @@ class ControlLoop:
         token, secret = issue(order, now_ms=now_ms(), choose=secrets.choice)
         await self._store.submit(lambda tx: tokens.add(tx, token, secret_hash(secret)))
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self._device_url}
+        return {**token_json(token, secret=secret), "base_url": self._device_url()}
 
     async def _revoke_token(self, body: JsonObject) -> JsonObject:
         name = str(body.get("token", ""))
@@ -115,7 +115,7 @@ class ControlLoop:
             )
         )
         await self.reload_tokens()
-        return {**token_json(token, secret=secret), "base_url": self._device_url}
+        return {**token_json(token, secret=secret), "base_url": self._device_url()}
 
     async def _set_user(self, body: JsonObject) -> JsonObject:
         order = UserOrder.from_json(body)
@@ -143,4 +143,4 @@ class ControlLoop:
     async def _probe(self, body: JsonObject) -> JsonObject:
         secret = new_secret(secrets.choice)
         self._doorkeeper.admit_probe(secret, until_ms=now_ms() + _PROBE_MS)
-        return {"secret": secret, "base_url": self._base_url}
+        return {"secret": secret, "base_url": self._base_url()}

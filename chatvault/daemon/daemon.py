@@ -5,22 +5,22 @@ import logging
 import os
 import secrets
 import socket
-import time
 from collections.abc import Callable, Mapping
-from zoneinfo import ZoneInfo
 
 from chatvault import __version__
-from chatvault.config.local_zone import local_zone
 from chatvault.config.places import Places
 from chatvault.control.server import ControlApp, ControlServer
-from chatvault.core.accounts import Accounts
 from chatvault.core.health import Health
 from chatvault.core.text import counted
 from chatvault.daemon.accounts import open_accounts
+from chatvault.daemon.addresses import base_url, device_url
+from chatvault.daemon.assembly import Assembly, zone_of
 from chatvault.daemon.backups import Backups
 from chatvault.daemon.contents import KeptContents
 from chatvault.daemon.control_loop import ControlLoop
-from chatvault.daemon.engine import Engine, build_engine, now_ms
+from chatvault.daemon.engine import now_ms
+from chatvault.daemon.following import AnySettings
+from chatvault.daemon.front_door import FrontDoor
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.maintenance import keep_up, watch_writer
 from chatvault.daemon.memory import spare_the_collector
@@ -30,19 +30,13 @@ from chatvault.daemon.pruning import Pruning
 from chatvault.daemon.public_side import PublicSide
 from chatvault.daemon.pulse import beat
 from chatvault.daemon.reading import ReportRoom
-from chatvault.daemon.reload import AnySettings, Reloader, Surroundings
+from chatvault.daemon.reload import Reloader, Surroundings
 from chatvault.daemon.signals import Signals
 from chatvault.daemon.status import Status
 from chatvault.daemon.status_line import status_line
 from chatvault.daemon.supervisor import Supervisor
-from chatvault.daemon.tunnel_task import TunnelTask, public_url
+from chatvault.daemon.tunnel_task import TunnelTask
 from chatvault.errors import StoreError
-from chatvault.gateway.app import AsgiApp, ChatRoute, Gateway
-from chatvault.gateway.auth import Doorkeeper
-from chatvault.gateway.call import RunningCalls
-from chatvault.gateway.heartbeat import Heartbeat
-from chatvault.gateway.lazy_api import LazyApi
-from chatvault.store.content import ContentVault
 from chatvault.store.writer import Store
 from chatvault.tunnel.probe import Identity
 
@@ -74,39 +68,38 @@ class Daemon:
         self._announce = announce
         self._health = Health()
         self._supervisor = Supervisor(self._health, now_ms=now_ms)
-        self._running = RunningCalls()
-        self._doorkeeper = Doorkeeper(now_ms)
-        self._heartbeat = Heartbeat(self._supervisor.spawn)
         self._notifier = Notifier.from_environ(environ, pid=os.getpid())
-        self._vault = ContentVault(places.keys_dir)
         self._identity = Identity(secrets.token_bytes(32))
 
     async def run(self, listeners: list[socket.socket], control: socket.socket) -> int:
         """Run to the end and return the exit code."""
-        self._accounts: Accounts = await open_accounts(self._store, self._zone(self._settings))
-        self._prices = PriceDesk(self._store, self._accounts, database=self._places.database)
-        await self._prices.load()
-        engine = self._build(self._settings)
-        gateway = Gateway(
-            *self._routes(engine, self._settings), cors=self._public.cors, probe=self._identity.mark
+        settings, store, public = self._settings, self._store, self._public
+        accounts = await open_accounts(store, zone_of(settings, self._environ))
+        prices = PriceDesk(store, accounts, database=self._places.database)
+        await prices.load()
+        assembly = Assembly(
+            self._places,
+            store,
+            accounts,
+            prices,
+            public=public,
+            supervisor=self._supervisor,
+            environ=self._environ,
         )
-        server = HttpServer(
-            gateway, listeners, guard=self._public.guard, certificates=self._public.certificates
-        )
+        engine = assembly.engine(settings)
+        gateway = assembly.gateway(engine, settings, self._identity)
+        server = HttpServer(gateway, listeners, guard=public.guard, certificates=public.certificates)
+        door = FrontDoor(public, server, settings, supervisor=self._supervisor, health=self._health)
         tunnel = self._tunnel(server)
-
-        def install(engine: Engine, settings: AnySettings) -> None:
-            gateway.use(*self._routes(engine, settings))
-            self._accounts.calendar.use(self._zone(settings))
-            tunnel.note_settings(settings)
-
+        self._running = assembly.running
         reloader = Reloader(
-            self._settings,
+            settings,
             engine,
-            Surroundings(self._running, self._supervisor, self._store, self._health, self._notifier),
+            Surroundings(self._running, self._supervisor, store, self._health, self._notifier),
             load=self._load,
-            build=self._build,
-            install=install,
+            build=assembly.engine,
+            install=lambda engine, settings: assembly.install(gateway, engine, settings),
+            followers={"tls": door.prepare, "tunnel": tunnel.prepare},
             status=lambda: self._status_line(server),
         )
 
@@ -121,43 +114,42 @@ class Daemon:
             status=Status(
                 engine=lambda: reloader.engine,
                 health=self._health,
-                store=self._store,
+                store=store,
                 running=self._running,
                 server=server,
                 tunnel=tunnel.status,
                 database=self._places.database,
-                zone=lambda: self._zone(reloader.settings),
-                base_url=_base_url(server),
+                zone=lambda: zone_of(reloader.settings, self._environ),
             ),
-            store=self._store,
-            accounts=self._accounts,
-            doorkeeper=self._doorkeeper,
+            store=store,
+            accounts=accounts,
+            doorkeeper=assembly.doorkeeper,
             running=self._running,
             reports=ReportRoom(self._environ),
-            base_url=_base_url(server),
-            device_url=self._device_url(server),
+            base_url=lambda: base_url(server),
+            device_url=lambda: device_url(reloader.settings, server),
         )
-        backups = Backups(self._store, self._places, self._health, now_ms=now_ms)
-        contents = KeptContents(
-            self._store, self._vault, days=self._settings.audit.content_days, now_ms=now_ms
-        )
+        backups = Backups(store, self._places, self._health, now_ms=now_ms)
+        contents = KeptContents(store, assembly.vault, days=settings.audit.content_days, now_ms=now_ms)
         self._supervisor.supervised(contents.forget, "kept contents")
-        pruning = Pruning(self._store, self._places)
+        pruning = Pruning(store, self._places)
         routes = {
             **loop.routes(),
             **tunnel.routes(),
             **backups.routes(),
             **pruning.routes(),
-            **self._prices.routes(reloader),
+            **prices.routes(reloader),
             **contents.routes(),
         }
         control_server = ControlServer(ControlApp(routes), control, self._places.control_socket)
         await loop.reload_tokens()
-        await self._store.record("daemon.started", {"version": __version__, "pid": os.getpid()})
+        await store.record("daemon.started", {"version": __version__, "pid": os.getpid()})
         await server.start()
         await control_server.start()
         await reloader.begin()
-        self._supervisor.supervised(lambda: backups.keep(self._settings.backup), "backups")
+        self._supervisor.supervised(lambda: backups.keep(settings.backup), "backups")
+        self._supervisor.supervised(assembly.heartbeat.run, "heartbeat")
+        door.start(store)
         self._start_tasks(server, tunnel)
 
         await _first(signals.told, self._supervisor.failed)
@@ -168,16 +160,7 @@ class Daemon:
 
     def _start_tasks(self, server: HttpServer, tunnel: TunnelTask) -> None:
         """Start what runs beside the requests, and say that the daemon is ready."""
-        public, supervisor = self._public, self._supervisor
-        supervisor.supervised(self._heartbeat.run, "heartbeat")
-        supervisor.supervised(public.guard.run, "guard")
-        if (certificates := public.certificates) is not None:
-
-            def tell(problem: str | None) -> None:
-                self._health.report("tls", problem, now_ms=now_ms())
-
-            supervisor.supervised(lambda: certificates.keep_fresh(tell), "certificate")
-        supervisor.supervised(lambda: public.logins.keep_audit(self._store.record), "failed logins")
+        supervisor = self._supervisor
         supervisor.supervised(server.keep_date, "date")
         supervisor.supervised(tunnel.run, "tunnel")
         supervisor.supervised(lambda: keep_up(self._store), "upkeep")
@@ -185,7 +168,7 @@ class Daemon:
         spare_the_collector()
         self._notifier.ready(self._status_line(server))
         supervisor.essential(beat(self._notifier, lambda: self._status_line(server)), "pulse")
-        self._announce(f"listening  {_base_url(server)}")
+        self._announce(f"listening  {base_url(server)}")
 
     async def _stop(
         self, server: HttpServer, tunnel: TunnelTask, reloader: Reloader, signals: Signals
@@ -213,69 +196,15 @@ class Daemon:
                 _log.error("the end could not be written down: %s", exc.message)
 
     def _tunnel(self, server: HttpServer) -> TunnelTask:
-        certificates = self._public.certificates
         return TunnelTask(
             self._settings,
             self._places,
             self._store,
-            make_protocol=server.protocol_factory(via="tunnel"),
+            server=server,
             admit=lambda address: not self._public.guard.is_greedy(address, via="tunnel"),
-            context=lambda: None if certificates is None else certificates.context,
             identity=self._identity,
             spawn=self._supervisor.spawn,
         )
-
-    def _zone(self, settings: AnySettings) -> ZoneInfo:
-        zone = settings.usage.timezone
-        return local_zone(self._environ) if zone == "local" else zone
-
-    def _device_url(self, server: HttpServer) -> str:
-        """Return the base URL that devices are told: the tunnel's or `public_url`, else the local one."""
-        url = None
-        if self._settings.tunnel.enabled or self._settings.server.public_url is not None:
-            url = public_url(self._settings, is_tls=server.is_tls)
-        return _base_url(server) if url is None else f"{url.removesuffix('/v1')}/v1"
-
-    def _build(self, settings: AnySettings, old: Engine | None = None) -> Engine:
-        return build_engine(
-            settings,
-            self._store,
-            self._accounts,
-            self._supervisor,
-            self._heartbeat,
-            vault=self._vault,
-            environ=self._environ,
-            cache_dir=self._places.cache_dir,
-            own_prices=self._prices.own,
-            old=old,
-        )
-
-    def _routes(self, engine: Engine, settings: AnySettings) -> tuple[ChatRoute, AsgiApp]:
-        """Return the hot route, and the app behind it for every other one."""
-        chat = ChatRoute(
-            doorkeeper=self._doorkeeper,
-            relay=engine.relay,
-            books=engine.books,
-            running=self._running,
-            logins=self._public.logins,
-            now_ms=now_ms,
-            clock=time.monotonic,
-            max_body_bytes=settings.server.max_body_bytes,
-        )
-
-        def build() -> AsgiApp:
-            from chatvault.gateway.api import build_api
-
-            return build_api(
-                chat=chat,
-                doorkeeper=self._doorkeeper,
-                catalog=engine.catalog,
-                now_ms=now_ms,
-                version=__version__,
-                logins=self._public.logins,
-            )
-
-        return chat, LazyApi(build)
 
     def _status_line(self, server: HttpServer) -> str:
         full = "the disk is full: nothing that costs money is sent on" if self._store.is_full else None
@@ -283,14 +212,7 @@ class Daemon:
         doubt = self._store.doubt
         unsigned = None if doubt is None else f"no checkpoint is signed: {doubt}"
         self._health.report("audit", unsigned, now_ms=now_ms())
-        return status_line(_base_url(server), running=len(self._running), conditions=self._health.conditions)
-
-
-def _base_url(server: HttpServer) -> str:
-    host, port = server.addresses[0]
-    host = "127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host
-    scheme = "https" if server.is_tls else "http"
-    return f"{scheme}://[{host}]:{port}/v1" if ":" in host else f"{scheme}://{host}:{port}/v1"
+        return status_line(base_url(server), running=len(self._running), conditions=self._health.conditions)
 
 
 async def _first(*events: asyncio.Event) -> None:

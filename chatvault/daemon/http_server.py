@@ -108,9 +108,21 @@ class HttpServer:
         self.set_date()
 
     @property
+    def certificates(self) -> Certificates | None:
+        """What makes it HTTPS, None where it is HTTP."""
+        return self._certificates
+
+    @property
     def is_tls(self) -> bool:
         """Whether HTTPS is what is served."""
         return self._certificates is not None
+
+    def use(self, certificates: Certificates | None) -> None:
+        """Serve new connections by other certificates, or without; those of the other scheme end."""
+        is_other_scheme = (certificates is None) is not (self._certificates is None)
+        self._certificates = certificates
+        if is_other_scheme:
+            self._end_after_answers(are_fresh_spared=False)
 
     @property
     def connections(self) -> int:
@@ -140,14 +152,23 @@ class HttpServer:
         It takes any asyncio.Transport: a socket's, or a tunnel's channel, whose `peername` is the device.
         With certificates it is TLS that is spoken there.
         """
-        guard, certificates = self._guard, self._certificates
-        if certificates is None:
-            return lambda: Guarded(self._config, self._state, guard, via=via)
+        guard = self._guard
 
         def inside() -> Guarded:
             return Guarded(self._config, self._state, guard, via=via, is_counted=False)
 
-        return lambda: TlsDoor(guard, certificates, inside, via=via)
+        def make() -> asyncio.Protocol:
+            certificates = self._certificates
+            if certificates is None:
+                return Guarded(self._config, self._state, guard, via=via)
+            return TlsDoor(guard, certificates, inside, via=via)
+
+        return make
+
+    def let_go(self, doorway: object, are_fresh_spared: bool) -> int:
+        """Have the connections that came in by `doorway` end after their answers; return how many run."""
+        _, running = self._end_after_answers(are_fresh_spared=are_fresh_spared, doorway=doorway)
+        return running
 
     async def stop(self, *, drain_seconds: float, hurry: asyncio.Event) -> bool:
         """Stop accepting and let running answers end; return whether all did within `drain_seconds`.
@@ -170,19 +191,24 @@ class HttpServer:
         patience = loop.time() + _FIRST_REQUEST_SECONDS
         # What the kernel handed over a moment ago becomes a connection in the loop's next turns.
         await asyncio.sleep(0)
-        while self._shut_down(are_fresh_spared=loop.time() < patience):
+        while self._end_after_answers(are_fresh_spared=loop.time() < patience)[0]:
             await asyncio.sleep(_LOOK_SECONDS)
         await self._drained()
 
-    def _shut_down(self, *, are_fresh_spared: bool) -> bool:
-        """Tell the connections that it is the end; return whether some were spared."""
-        is_one_spared = False
+    def _end_after_answers(self, *, are_fresh_spared: bool, doorway: object = None) -> tuple[int, int]:
+        """Tell all connections, or those by `doorway`, of the end; return how many are spared, and run."""
+        spared = running = 0
         for connection in list(self._state.connections):
-            if are_fresh_spared and getattr(connection, "cycle", None) is None:
-                is_one_spared = True
-            else:
-                connection.shutdown()
-        return is_one_spared
+            transport: Any = getattr(connection, "transport", None)
+            if doorway is not None and transport.get_extra_info("doorway") is not doorway:
+                continue
+            cycle = getattr(connection, "cycle", None)
+            if are_fresh_spared and cycle is None:
+                spared += 1
+                continue
+            running += cycle is not None and not cycle.response_complete
+            connection.shutdown()
+        return spared, running
 
     async def _drained(self) -> None:
         while self._state.tasks:

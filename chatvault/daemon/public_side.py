@@ -24,25 +24,32 @@ class PublicSide:
 
 def build_public_side(settings: Settings[ProviderSettings]) -> PublicSide:
     """Return it as the settings want it. Raises ConfigError: certificates and origins are looked at."""
-    tls = settings.server.tls
-    return PublicSide(
-        _guard(settings),
-        LoginThrottle(time.monotonic),
-        Cors(settings.server.cors_origins),
-        Certificates(tls.cert, tls.key) if tls.cert is not None and tls.key is not None else None,
-    )
-
-
-def _guard(settings: Settings[ProviderSettings]) -> Guard:
     server = settings.server
-    names = [server.host, *server.allowed_hosts]
-    if server.public_url:
-        names.append(host_of_url(server.public_url))
-    if settings.tunnel.host:
-        names.append(settings.tunnel.host)
     limits = GuardLimits(
         max_connections=server.max_connections,
         max_connections_per_address=server.max_connections_per_address,
         max_body_bytes=server.max_body_bytes,
     )
-    return Guard(limits, Hosts(names))
+    return PublicSide(
+        Guard(limits, hosts_of(settings, listening_at=server.host)),
+        LoginThrottle(time.monotonic),
+        Cors(server.cors_origins),
+        certificates_of(settings),
+    )
+
+
+def certificates_of(settings: Settings[ProviderSettings]) -> Certificates | None:
+    """Load the certificate that the settings name, if any. Raises ConfigError."""
+    tls = settings.server.tls
+    return None if tls.cert is None or tls.key is None else Certificates(tls.cert, tls.key)
+
+
+def hosts_of(settings: Settings[ProviderSettings], *, listening_at: str) -> Hosts:
+    """Return the names that the gateway answers to."""
+    server = settings.server
+    names = [listening_at, *server.allowed_hosts]
+    if server.public_url:
+        names.append(host_of_url(server.public_url))
+    if settings.tunnel.host:
+        names.append(settings.tunnel.host)
+    return Hosts(names)

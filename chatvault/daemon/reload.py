@@ -2,29 +2,28 @@
 
 A whole engine is built beside the one that serves, and the gateway is pointed at it in one step. Running
 answers live on in the old one, which is closed when the last of them has ended. Providers whose settings are
-the same are carried over as they are: a reload must not load a model into memory twice.
+the same are carried over as they are: a reload must not load a model into memory twice. Other parts of the
+daemon, such as the tunnel, are asked first whether they can follow, and do so when all can.
 """
 
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from chatvault.config.settings import Settings
+from chatvault.core.chain import Json
 from chatvault.core.health import Health
-from chatvault.core.json_types import JsonObject
 from chatvault.core.redaction import redact
 from chatvault.daemon.engine import Engine, now_ms
+from chatvault.daemon.following import AnySettings, Prepare
 from chatvault.daemon.notify import Notifier
 from chatvault.daemon.supervisor import Supervisor
 from chatvault.errors import ChatVaultError, ConfigError, StoreError
 from chatvault.gateway.call import RunningCalls
-from chatvault.providers.base import ProviderSettings
 from chatvault.store.writer import Store
-
-AnySettings = Settings[ProviderSettings]
 
 SETTINGS_CONDITION = "settings"
 _log = logging.getLogger("chatvault.daemon")
@@ -35,7 +34,12 @@ _TAKEN_OVER = (
     "prices",
     "limits",
     "usage",
+    "tunnel",
+    "audit.content",
     "log.level",
+    "server.tls",
+    "server.public_url",
+    "server.allowed_hosts",
     "server.max_body_bytes",
     "server.drain_seconds",
 )
@@ -53,7 +57,10 @@ class Surroundings:
 
 
 class Reloader:
-    """Keep the engine in use, and swap it. `load` reads the settings and may block; it runs in a thread."""
+    """Keep the engine in use, and swap it. `load` reads the settings and may block; it runs in a thread.
+
+    `followers` are the parts beside the engine that go by the settings, by name, in the order they follow in.
+    """
 
     def __init__(
         self,
@@ -64,6 +71,7 @@ class Reloader:
         load: Callable[[], AnySettings],
         build: Callable[[AnySettings, Engine], Engine],
         install: Callable[[Engine, AnySettings], None],
+        followers: Mapping[str, Prepare],
         status: Callable[[], str],
     ) -> None:
         self.settings = settings
@@ -74,16 +82,17 @@ class Reloader:
         self._load = load
         self._build = build
         self._install = install
+        self._followers = followers
         self._status = status
         self._lock = asyncio.Lock()
         self._lists: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         """Write down which settings the daemon starts with, and keep the model lists fresh."""
-        await self._record_loaded(self.settings, ())
+        await self._record_loaded(self.settings, {"changed": []})
         self._keep_lists_fresh()
 
-    async def reload(self) -> JsonObject:
+    async def reload(self) -> dict[str, Json]:
         """Take the settings over. Raises ChatVaultError where they can't be used: all stays as it was."""
         async with self._lock:
             self._around.notifier.reloading()
@@ -106,7 +115,7 @@ class Reloader:
         """Close the engine in use."""
         await self.engine.aclose()
 
-    async def _reload(self) -> JsonObject:
+    async def _reload(self) -> dict[str, Json]:
         settings = await asyncio.to_thread(self._load)
         before, old = self.settings, self.engine
         if before.providers and not settings.providers:
@@ -115,11 +124,18 @@ class Reloader:
                 hint="is the file empty by mistake? To stop answering: systemctl stop chatvault",
                 path=str(settings.path),
             )
-        changed = changes(before, settings)
+        steps = {name: await prepare(settings) for name, prepare in self._followers.items()}
         engine = self._build(settings, old)
+        changed = changes(before, settings)
+        waiting = [name for name in changes(self._first, settings) if not _is_taken_over(name)]
+        told: dict[str, Json] = {
+            "changed": list(changed),
+            "needs_restart": list(waiting),
+            **{name: step.effect for name, step in steps.items() if step.effect is not None},
+        }
         try:
             # First of all: what can't be written down is not done.
-            await self._record_loaded(settings, changed)
+            await self._record_loaded(settings, told)
         except StoreError:
             await engine.aclose(keep=old.providers.values())
             raise
@@ -129,11 +145,12 @@ class Reloader:
         self._keep_lists_fresh()
         self._around.supervisor.spawn(self._retire(old), "old settings")
         self._around.health.report(SETTINGS_CONDITION, None, now_ms=now_ms())
-        waiting = [name for name in changes(self._first, settings) if not name.startswith(_TAKEN_OVER)]
         _log.info("settings reloaded: %s", ", ".join(changed) or "nothing has changed")
+        for step in steps.values():
+            step.take()
         if waiting:
             _log.warning("these settings hold from the next start on: %s", ", ".join(waiting))
-        return {"path": str(settings.path), "changed": list(changed), "needs_restart": list(waiting)}
+        return {"path": str(settings.path), **told}
 
     def _keep_lists_fresh(self) -> None:
         if self._lists is not None:
@@ -158,13 +175,11 @@ class Reloader:
             # Whoever asked is told why the settings were refused, not why that could not be written down.
             _log.error("that could not be written down: %s", failure.message)
 
-    async def _record_loaded(self, settings: AnySettings, changed: tuple[str, ...]) -> None:
-        body = {
-            "path": str(settings.path),
-            "sha256": await asyncio.to_thread(_digest, settings.path),
-            "changed": list(changed),
-        }
-        await self._around.store.record("config.loaded", body)
+    async def _record_loaded(self, settings: AnySettings, told: Mapping[str, Json]) -> None:
+        digest = await asyncio.to_thread(_digest, settings.path)
+        await self._around.store.record(
+            "config.loaded", {"path": str(settings.path), "sha256": digest, **told}
+        )
 
 
 def changes(before: AnySettings, after: AnySettings) -> tuple[str, ...]:
@@ -184,6 +199,10 @@ def changes(before: AnySettings, after: AnySettings) -> tuple[str, ...]:
                 if getattr(old, each.name) != getattr(new, each.name)
             ]
     return tuple(found)
+
+
+def _is_taken_over(name: str) -> bool:
+    return any(name == each or name.startswith(f"{each}.") for each in _TAKEN_OVER)
 
 
 def _digest(path: Path) -> str | None:

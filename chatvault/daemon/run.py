@@ -19,9 +19,9 @@ from chatvault.daemon import logs, memory
 from chatvault.daemon.activation import addresses_of, inherited_listeners
 from chatvault.daemon.daemon import Daemon
 from chatvault.daemon.engine import now_ms
+from chatvault.daemon.following import AnySettings
 from chatvault.daemon.http_server import bind
 from chatvault.daemon.public_side import build_public_side
-from chatvault.daemon.reload import AnySettings
 from chatvault.store.signing import Signer
 from chatvault.store.writer import Store
 

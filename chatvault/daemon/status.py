@@ -14,6 +14,7 @@ from chatvault.core.health import Health
 from chatvault.core.json_types import Json, JsonObject
 from chatvault.core.money import usd_text
 from chatvault.core.period import instant
+from chatvault.daemon.addresses import base_url
 from chatvault.daemon.engine import Engine, now_ms
 from chatvault.daemon.gpu import gpus
 from chatvault.daemon.http_server import HttpServer
@@ -44,7 +45,6 @@ class Status:
         tunnel: Callable[[], JsonObject],
         database: Path,
         zone: Callable[[], ZoneInfo],
-        base_url: str,
     ) -> None:
         self._engine = engine
         self._health = health
@@ -54,7 +54,6 @@ class Status:
         self._tunnel = tunnel
         self._database = database
         self._zone = zone
-        self._base_url = base_url
         self._started_ms = now_ms()
         self._started = time.monotonic()
 
@@ -73,7 +72,7 @@ class Status:
             "pid": os.getpid(),
             "started_at_ms": self._started_ms,
             "uptime_seconds": round(time.monotonic() - self._started),
-            "base_url": self._base_url,
+            "base_url": base_url(self._server),
             "requests_in_flight": len(self._running),
             "connections": self._server.connections,
             "memory_bytes": resident_bytes(),

@@ -28,7 +28,8 @@ class Channel(Protocol):
 class ChannelTransport(asyncio.Transport):
     """Carry one device's connection over an SSH channel.
 
-    `peer` and `local` are (address, port); `on_end` is called once, when the connection is over.
+    `peer` and `local` are (address, port); `doorway` is what the connection came in by, for whoever asks with
+    `get_extra_info`; `on_end` is called once, when the connection is over.
     """
 
     __slots__ = (
@@ -60,9 +61,10 @@ class ChannelTransport(asyncio.Transport):
         loop: asyncio.AbstractEventLoop,
         peer: tuple[str, int],
         local: tuple[str, int],
+        doorway: object = None,
         on_end: Callable[["ChannelTransport"], None],
     ) -> None:
-        super().__init__({"peername": peer, "sockname": local})
+        super().__init__({"peername": peer, "sockname": local, "doorway": doorway})
         self._link = link
         self._channel = channel
         self._loop = loop

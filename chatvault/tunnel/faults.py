@@ -40,6 +40,7 @@ class Contended(LinkFault):
     """Another daemon answers on the port."""
 
 
+CHANGED = Fault("broken", "the settings have changed")
 NO_TLS = Fault(
     "permanent",
     "the tunnel stays down without TLS: access tokens would cross the internet in clear",

@@ -17,6 +17,7 @@ from chatvault.tunnel.relay import Relay
 from chatvault.tunnel.takeover import Parked, take_over
 
 _LISTEN_SECONDS = 8.0
+_LEAVE_SECONDS = 3.0
 # sshd lets go of a port a moment after the session that held it has ended.
 _RELEASE_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -43,11 +44,13 @@ class Link:
         doorway: Doorway,
         *,
         parked: Parked,
+        is_port_ours: bool = False,
         may_take_over: Callable[[], Awaitable[None]],
     ) -> None:
         """Have the relay listen, freeing the port from a dead session of ours where one holds it.
 
-        `may_take_over` raises LinkFault where another daemon answers on the port. Raises LinkFault.
+        `is_port_ours` says that a link of this daemon's own may have had it a moment ago; `may_take_over`
+        raises LinkFault where another daemon answers on the port. Raises LinkFault.
         """
         loop = asyncio.get_running_loop()
         ssh_internals.skip_empty_packets(self._connection)
@@ -57,7 +60,7 @@ class Link:
         # The way is good now, so a reset reaches sshd; whatever these sessions held is free before we ask.
         was_parked = parked.reset() > 0
         factory = doorway.session_factory(fair)
-        if await self._try_to_listen(relay, factory, again=was_parked):
+        if await self._try_to_listen(relay, factory, again=was_parked or is_port_ours):
             return
         await may_take_over()
         self.took_over = await take_over(self._connection)
@@ -117,6 +120,19 @@ class Link:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+
+    async def leave_port(self) -> bool:
+        """Have the relay let go of the public port; return whether it has said within 3 s that it did."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return True
+        listener.close()
+        try:
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await listener.wait_closed()
+        except TimeoutError:
+            return False
+        return True
 
     async def close(self) -> None:
         """End the link politely."""

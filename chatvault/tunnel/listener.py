@@ -23,7 +23,11 @@ WINDOW_BYTES = 262_144
 _MOST_UNCLOSED = 4096
 # A stranger's address in the logs and the ledger would be whatever the relay likes to write there.
 _UNKNOWN = ("unknown", 0)
+# How long a connection that was made before the end may take to ask for something, and how often is looked.
+_FIRST_REQUEST_SECONDS = 1.0
+_LOOK_SECONDS = 0.05
 ProtocolFactory = Callable[[], asyncio.Protocol]
+LetGo = Callable[["Doorway", bool], int]
 
 
 class Traffic:
@@ -67,8 +71,10 @@ class Doorway:
     """Accept the relay's forwarded connections.
 
     `make_protocol` makes what serves one, TLS included; `local` is the public address and port;
-    `admit` says whether one more connection from an address may come in. The device's address is the relay's
-    word: good for limits and logs, never for permission.
+    `admit` says whether one more connection from an address may come in; `let_go` has those that came in by
+    this doorway end after their running answers, of which it returns the number, and may be asked to spare
+    the ones that have not asked yet. The device's address is the relay's word: good for limits and logs,
+    never for permission.
     """
 
     def __init__(
@@ -78,13 +84,28 @@ class Doorway:
         *,
         local: tuple[str, int],
         admit: Callable[[str], bool],
+        let_go: LetGo = lambda doorway, are_fresh_spared: 0,
     ) -> None:
         self._make_protocol = make_protocol
         self.traffic = traffic
         self._local = local
         self._admit = admit
-        self.held = 0
+        self._let_go = let_go
+        self._open = 0
+        self._sessions: set[ChannelSession] = set()
+
+    @property
+    def held(self) -> int:
         """How many channels asyncssh keeps: those that are open, and those the relay has yet to close."""
+        return len(self._sessions)
+
+    def keep(self, session: "ChannelSession") -> None:
+        """Take note of a channel."""
+        self._sessions.add(session)
+
+    def forget(self, session: "ChannelSession") -> None:
+        """Take note that the relay has closed a channel: the device has all that was sent to it."""
+        self._sessions.discard(session)
 
     def session_factory(self, link: FairLink) -> Callable[[str, int], "ChannelSession"]:
         """Return what asyncssh calls for each connection."""
@@ -98,7 +119,7 @@ class Doorway:
 
     def _check_room(self, host: str) -> None:
         # Before a byte is read or a handshake begun. Only this error leaves the link as it is.
-        if self.held - len(self.traffic.open) >= _MOST_UNCLOSED or not self._admit(host):
+        if self.held - self._open >= _MOST_UNCLOSED or not self._admit(host):
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many connections")
 
     def open(self, link: FairLink, channel: Any, peer: tuple[str, int]) -> ChannelTransport:
@@ -113,16 +134,39 @@ class Doorway:
             loop=loop,
             peer=peer,
             local=self._local,
-            on_end=self.traffic.remove,
+            doorway=self,
+            on_end=self._ended,
         )
+        self._open += 1
         self.traffic.add(transport)
         return transport
+
+    def _ended(self, transport: ChannelTransport) -> None:
+        self._open -= 1
+        self.traffic.remove(transport)
 
     def serve(self, transport: ChannelTransport) -> None:
         """Put a protocol above a new transport."""
         protocol = self._make_protocol()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+
+    async def drain(self, *, seconds: float) -> int:
+        """Let running answers end, at most so long; cut the others, and return how many those were."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            passed = loop.time() - began
+            running = self._let_go(self, passed < _FIRST_REQUEST_SECONDS)
+            # A channel that was opened a moment ago is a session in the loop's next turns.
+            await asyncio.sleep(_LOOK_SECONDS)
+            if not self._sessions:
+                return 0
+            if passed >= seconds:
+                break
+        for session in list(self._sessions):
+            session.abort()
+        return running
 
 
 class ChannelSession(Session):
@@ -139,7 +183,7 @@ class ChannelSession(Session):
 
     def connection_made(self, chan: Any) -> None:
         """Start serving."""
-        self._doorway.held += 1
+        self._doorway.keep(self)
 
         def start() -> None:
             self._transport = self._doorway.open(self._link, chan, self._peer)
@@ -170,9 +214,14 @@ class ChannelSession(Session):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the protocol: the device has left, or the whole link is gone."""
-        self._doorway.held -= 1
+        self._doorway.forget(self)
         if self._transport is not None:
             self._guarded(self._transport.end, exc)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def _guarded(self, work: Callable[..., None], *args: Any) -> None:
         try:
@@ -182,5 +231,4 @@ class ChannelSession(Session):
 
     def _give_up(self, exc: Exception) -> None:
         _log.error("a connection through the tunnel failed inside", exc_info=exc)
-        if self._transport is not None:
-            self._transport.abort()
+        self.abort()

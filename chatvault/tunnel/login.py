@@ -50,14 +50,11 @@ class Login:
     hops: list[asyncssh.SSHClientConnection] = field(default_factory=list)
 
 
-async def log_in(relay: Relay) -> Login:
-    """Log in to the relay within 10 s. Raises LinkFault, OSError, or an error of asyncssh."""
-    _check_files(relay)
-    async with asyncio.timeout(_CONNECT_SECONDS):
-        return await _walk(relay)
+def check_way(relay: Relay) -> None:
+    """See whether a login can succeed: every host on the way is pinned, and there is a key.
 
-
-def _check_files(relay: Relay) -> None:
+    Raises LinkFault or FileNotFoundError.
+    """
     for host, port in [*(parse_jump(hop)[1:] for hop in relay.jump), (relay.host, relay.port)]:
         if not _is_pinned(relay, host, port):
             way = f"chatvault tunnel setup USER@{host}"
@@ -77,6 +74,13 @@ def _is_pinned(relay: Relay, host: str, port: int) -> bool:
         return bool(pinned(relay.ssh_dir, host, port))
     except ChatVaultError as exc:
         raise LinkFault(Fault("permanent", exc.message, exc.hint)) from exc
+
+
+async def log_in(relay: Relay) -> Login:
+    """Log in to the relay within 10 s. Raises LinkFault, OSError, or an error of asyncssh."""
+    check_way(relay)
+    async with asyncio.timeout(_CONNECT_SECONDS):
+        return await _walk(relay)
 
 
 async def _walk(relay: Relay) -> Login:

@@ -22,6 +22,15 @@ class Relay:
         return self.host if self.port == 22 else f"[{self.host}]:{self.port}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is wanted of the tunnel: the relay, the address devices use, and whether TLS may be missing."""
+
+    relay: Relay
+    public_url: str
+    allow_plain_http: bool
+
+
 def parse_jump(text: str) -> tuple[str, str, int]:
     """Return the user, host and port of USER@HOST or USER@HOST:PORT; IPv6 addresses stand in brackets."""
     user, _, rest = text.rpartition("@")

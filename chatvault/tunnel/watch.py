@@ -89,6 +89,11 @@ class OutsideWatch:
         self.found = None
         self._is_over.set()
 
+    def address_changed(self) -> None:
+        """Forget what was met and what was told of it: it is another address, or another certificate."""
+        self._told = None
+        self.link_ended()
+
     async def run(self) -> None:
         """Look a second after a link came up, and from then on, for each link anew."""
         while True:

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from chatvault.config.settings import ModelAlias, ProviderEntry, ServerSettings, Settings
-from chatvault.daemon.reload import changes
+from chatvault.daemon.reload import _is_taken_over, changes
 from chatvault.providers.base import ProviderSettings
 
 
@@ -20,3 +22,20 @@ def test_each_setting_that_differs_is_named() -> None:
 
     assert changes(before, after) == ("server.port", "providers.echo", "models.fast")
     assert changes(after, after) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_taken_over"),
+    [
+        ("tunnel.host", True),
+        ("server.tls", True),
+        ("providers.ollama", True),
+        ("audit.content", True),
+        ("audit.content_days", False),
+        ("server.port", False),
+        ("log.level", True),
+        ("log.format", False),
+    ],
+)
+def test_a_setting_is_taken_over_or_needs_a_restart(name: str, is_taken_over: bool) -> None:
+    assert _is_taken_over(name) is is_taken_over

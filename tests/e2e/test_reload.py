@@ -1,15 +1,19 @@
 """Settings that change while the daemon serves: taken over whole, or not at all."""
 
+import json
 import os
 import signal
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.clients import NO_TLS
 from tests.support.daemon import Daemon, Serve
 from tests.support.openai_shape import DONE, MODEL, chunk, settings, usage_chunk
@@ -18,6 +22,7 @@ from tests.support.small_disk import Filler, small_disk
 from tests.support.streams import hear
 
 ECHO = {"providers": {"echo": {"kind": "echo"}}}
+_LOADED = "SELECT body FROM audit WHERE kind = 'config.loaded' ORDER BY seq"
 
 
 def ask(daemon: Daemon, secret: str, model: str, prompt: str = "hello there") -> httpx.Response:
@@ -28,6 +33,10 @@ def ask(daemon: Daemon, secret: str, model: str, prompt: str = "hello there") ->
         timeout=20,
         verify=NO_TLS,
     )
+
+
+def ask_at(daemon: Daemon, path: str, context: ssl.SSLContext) -> httpx.Response:
+    return httpx.get(f"{daemon.url}{path}", timeout=20, verify=context)
 
 
 def kinds(daemon: Daemon) -> list[str]:
@@ -197,18 +206,124 @@ def test_what_needs_a_restart_is_told_by_what_runs(serve: Serve) -> None:
     assert daemon.json("config", "reload")["needs_restart"] == []
 
 
-def test_a_tunnel_that_was_set_after_the_start_says_that_a_restart_is_needed(serve: Serve) -> None:
+def test_a_relay_that_is_not_pinned_is_refused_whole_unless_nobody_wants_it_yet(serve: Serve) -> None:
     daemon = serve(ECHO)
+    secret = daemon.add_token()
     done = daemon.run("tunnel", "up")
     assert (done.returncode, "name no relay" in done.stderr) == (2, True)
-    daemon.write_config({**ECHO, "tunnel": {"host": "192.0.2.1", "allow_plain_http": True}})
+    tunnel = {"host": "192.0.2.1", "allow_plain_http": True}
+    mine = {"models": {"mine": {"routes": ["echo/echo"]}}}
+    daemon.write_config({**ECHO, **mine, "tunnel": {**tunnel, "enabled": True}})
+
+    done = daemon.run("config", "reload")
+
+    assert (done.returncode, "no host key of 192.0.2.1 is pinned" in done.stderr) == (2, True), done.stderr
+    assert "tunnel setup" in done.stderr
+    assert ask(daemon, secret, "mine").status_code == 404
+    assert daemon.json("tunnel", "status")["relay"] is None
+
+    daemon.write_config({**ECHO, **mine, "tunnel": tunnel})
+    answer = daemon.json("config", "reload")
+    assert (answer["needs_restart"], answer.get("tunnel")) == ([], None)
+    assert daemon.json("tunnel", "status")["relay"] == "chatvault-relay@192.0.2.1"
+    found = daemon.json("tunnel", "up", code=1)
+    assert (found["state"], "pinned" in found["reason"]) == ("failed", True)
+
+
+class TestTls:
+    """server.tls is taken over: on, off, or another pair of files; a wrong pair changes nothing."""
+
+    def make(self, daemon: Daemon) -> tuple[dict[str, Any], ssl.SSLContext]:
+        made = daemon.json("tls", "self-signed", "--name", "127.0.0.1")
+        config = {**ECHO, "server": {"tls": {"cert": made["cert"], "key": made["key"]}}}
+        return config, ssl.create_default_context(cafile=made["ca"])
+
+    def test_it_is_switched_on_and_off_while_an_answer_runs(self, serve: Serve, upstream: Upstream) -> None:
+        is_over = threading.Event()
+
+        def script(seen: Seen) -> Answer:
+            def steps() -> Iterator[Step]:
+                yield chunk("begun ")
+                while not is_over.is_set():
+                    yield 0.02
+                yield from (chunk("ended"), chunk(finish="stop"), usage_chunk(), DONE)
+
+            return Answer(steps(), headers={"content-type": "text/event-stream"})
+
+        upstream.script = script
+        plain = settings(upstream.url)
+        daemon = serve(plain)
+        secret = daemon.add_token()
+        https, context = self.make(daemon)
+        body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "go"}]}
+        headers = {"authorization": f"Bearer {secret}"}
+        url = f"{daemon.url}/v1/chat/completions"
+        with httpx.stream("POST", url, headers=headers, json=body, timeout=60, verify=NO_TLS) as answer:
+            pieces = answer.iter_bytes()
+            heard = next(pieces)
+            daemon.write_config({**plain, "server": https["server"]})
+            reloaded = daemon.json("config", "reload")
+            assert (reloaded["changed"], reloaded["tls"]) == (["server.tls"], "on")
+            assert reloaded["needs_restart"] == []
+            daemon.tls = context
+            assert ask_at(daemon, "/health", context).status_code == 200
+            assert daemon.json("status")["base_url"].startswith("https://127.0.0.1:")
+            assert daemon.json("tokens", "add", "other")["base_url"].startswith("https://")
+            checks = json.loads(daemon.run("doctor", "--json").stdout)["checks"]
+            assert [each["status"] for each in checks if each["name"] == "Gateway"] == ["pass"]
+            is_over.set()
+            heard += b"".join(pieces)
+        assert hear(heard).text == "begun ended"
+
+        daemon.write_config(plain)
+        assert daemon.json("config", "reload")["tls"] == "off"
+        daemon.tls = None
+        assert ask_at(daemon, "/health", NO_TLS).status_code == 200
+        told = [json.loads(row["body"]) for row in daemon.query(_LOADED)]
+        assert [each.get("tls") for each in told] == [None, "on", "off"]
+
+    def test_another_pair_is_served_and_a_wrong_one_refused_whole(self, serve: Serve) -> None:
+        daemon = serve(ECHO)
+        first, context = self.make(daemon)
+        daemon.write_config(first)
+        assert daemon.json("config", "reload")["tls"] == "on"
+        daemon.tls = context
+        pem = daemon.home / "other.pem"
+        authority = Authority(daemon.home)
+        authority.server("127.0.0.1")
+        (daemon.home / "127.0.0.1.pem").rename(pem)
+
+        wrong = {"tls": {"cert": str(pem), "key": first["server"]["tls"]["key"]}}
+        daemon.write_config({**ECHO, "server": {**wrong, "max_body_bytes": 9}})
+        done = daemon.run("config", "reload")
+        assert (done.returncode, "is not the key of" in done.stderr) == (2, True), done.stderr
+        assert ask_at(daemon, "/health", context).status_code == 200
+
+        daemon.write_config({**ECHO, "server": {"tls": {"cert": str(pem), "key": str(pem)}}})
+        assert daemon.json("config", "reload")["tls"] == "replaced"
+        daemon.tls = authority.client()
+        assert ask_at(daemon, "/health", daemon.tls).status_code == 200
+        with pytest.raises(httpx.ConnectError):
+            ask_at(daemon, "/health", context)
+
+
+def test_names_it_answers_to_are_taken_over(serve: Serve) -> None:
+    daemon = serve(ECHO)
+
+    def status(host: str) -> int:
+        answer = httpx.get(f"{daemon.url}/health", headers={"host": host}, verify=NO_TLS)
+        return answer.status_code
+
+    names = ("one.example.org", "two.example.org", "three.example.org")
+    assert [status(name) for name in names] == [421] * 3
+    server = {"allowed_hosts": [names[0]], "public_url": f"https://{names[1]}/v1"}
+    daemon.write_config({**ECHO, "server": server, "tunnel": {"host": names[2]}})
+    assert daemon.json("config", "reload")["needs_restart"] == []
+    assert [status(name) for name in names] == [200] * 3
+    assert daemon.json("tokens", "add", "phone")["base_url"] == f"https://{names[1]}/v1"
+    daemon.write_config(ECHO)
     daemon.json("config", "reload")
-
-    done = daemon.run("tunnel", "up")
-
-    assert done.returncode == 2
-    assert "they hold after a restart" in done.stderr
-    assert "restart" in daemon.json("tunnel", "status")["hint"]
+    assert [status(name) for name in names] == [421] * 3
 
 
 def _models(daemon: Daemon, secret: str) -> list[str]:

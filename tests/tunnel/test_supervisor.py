@@ -16,7 +16,8 @@ import uvloop
 from chatvault.tunnel import keys, known_hosts
 from chatvault.tunnel.listener import Doorway, Traffic
 from chatvault.tunnel.probe import Identity, Outside
-from chatvault.tunnel.relay import Relay, parse_jump
+from chatvault.tunnel.public_end import PublicEnd
+from chatvault.tunnel.relay import Plan, Relay, parse_jump
 from chatvault.tunnel.status import Change, State
 from chatvault.tunnel.supervisor import Tunnel
 from chatvault.tunnel.tools import Tools
@@ -60,26 +61,36 @@ class _Curt(asyncio.Protocol):
         self._transport.close()
 
 
+def _plan(relay: Relay, *, allow_plain_http: bool = True) -> Plan:
+    return Plan(
+        relay=relay,
+        public_url=f"http://127.0.0.1:{relay.public_port}",
+        allow_plain_http=allow_plain_http,
+    )
+
+
 @asynccontextmanager
 async def _running(
     relay: Relay, *, allow_plain_http: bool = True, serve: type[asyncio.Protocol] = asyncio.Protocol
 ) -> AsyncIterator[Running]:
     changes: list[Change] = []
     looks: list[Outside] = []
-    doorway = Doorway(serve, Traffic(), local=("127.0.0.1", relay.public_port), admit=lambda address: True)
+
+    def make_doorway(relay: Relay, traffic: Traffic) -> Doorway:
+        local = ("127.0.0.1", relay.public_port)
+        return Doorway(serve, traffic, local=local, admit=lambda address: True)
+
+    tools = Tools(
+        clock=time.monotonic,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        chance=random.random,
+        nonce=lambda: "0" * 32,
+    )
     tunnel = Tunnel(
-        relay,
-        doorway,
-        public_url=f"http://127.0.0.1:{relay.public_port}",
-        tls=lambda: None,
-        allow_plain_http=allow_plain_http,
-        identity=Identity(b"k" * 32),
-        tools=Tools(
-            clock=time.monotonic,
-            now_ms=lambda: time.time_ns() // 1_000_000,
-            chance=random.random,
-            nonce=lambda: "0" * 32,
-        ),
+        _plan(relay, allow_plain_http=allow_plain_http),
+        make_doorway,
+        PublicEnd(Identity(b"k" * 32), lambda: None, tools),
+        tools=tools,
         on_change=changes.append,
         on_outside=looks.append,
     )

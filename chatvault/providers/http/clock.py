@@ -33,13 +33,15 @@ class Timeouts:
 class SilenceClock:
     """Calls `on_due` once nothing has moved the deadline for `limit` seconds."""
 
-    __slots__ = ("_armed_for", "_deadline", "_loop", "_on_due", "_timer", "limit")
+    __slots__ = ("_armed_for", "_deadline", "_left", "_loop", "_on_due", "_timer", "limit")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_due: Callable[[], None]) -> None:
         self.limit = _NEVER
         self._loop = loop
         self._on_due = on_due
         self._deadline = self._armed_for = _NEVER
+        # What was left until the deadline when the clock was made to stand still.
+        self._left = _NEVER
         self._timer: asyncio.TimerHandle | None = None
 
     def restart(self) -> None:
@@ -49,16 +51,29 @@ class SilenceClock:
     def set(self, limit: float | None) -> None:
         """Count from now on, up to another limit; None is for ever."""
         self.limit = _NEVER if limit is None else limit
-        self._deadline = deadline = self._loop.time() + self.limit
-        if deadline < self._armed_for:
-            self._disarm()
-            self._arm(deadline)
+        self._move(self._loop.time() + self.limit)
+
+    def hold(self) -> None:
+        """Stand still until `go_on`: what passes meanwhile does not count."""
+        self._left = self._deadline - self._loop.time()
+        self._deadline = _NEVER
+
+    def go_on(self) -> None:
+        """Count on from where `hold` left off; where the clock was started anew since, from now on."""
+        left = self._left if self._deadline == _NEVER else self.limit
+        self._move(self._loop.time() + left)
 
     def stop(self) -> None:
         """Never call again."""
         self._deadline = _NEVER
         self._on_due = _nothing
         self._disarm()
+
+    def _move(self, deadline: float) -> None:
+        self._deadline = deadline
+        if deadline < self._armed_for:
+            self._disarm()
+            self._arm(deadline)
 
     def _arm(self, when: float) -> None:
         self._armed_for = when

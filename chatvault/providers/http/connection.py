@@ -146,6 +146,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_paused and self.transport is not None:
             self._is_paused = False
             self.transport.resume_reading()
+            # A pause is the reader's silence, not the other side's.
+            self._clock.go_on()
             if not self._is_manual:
                 self._clock.restart()
 
@@ -235,6 +237,7 @@ class Connection(asyncio.BufferedProtocol):
     def _pause(self, answer: Response) -> None:
         if self._answer is answer and not self._is_paused and self.transport is not None:
             self._is_paused = True
+            self._clock.hold()
             self.transport.pause_reading()
 
     def _finish(self, answer: Response) -> None:

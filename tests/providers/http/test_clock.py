@@ -1,8 +1,46 @@
 import asyncio
+from collections.abc import Callable
+from typing import Any, cast
 
 from chatvault.providers.http.clock import SilenceClock
 from tests.providers.http.conftest import Run
 from tests.support.waiting import until
+
+
+class HandMoved:
+    """A loop with nothing but a clock, which a test moves by hand."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._timers: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self._now
+
+    def call_at(self, when: float, call: Callable[[], None]) -> Any:
+        timer = (when, call)
+        self._timers.append(timer)
+        return _Handle(lambda: self._timers.remove(timer))
+
+    def move(self, seconds: float) -> None:
+        self._now += seconds
+        while due := [timer for timer in self._timers if timer[0] <= self._now]:
+            self._timers.remove(due[0])
+            due[0][1]()
+
+
+class _Handle:
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self.cancel = cancel
+
+
+def hand_moved() -> tuple[SilenceClock, HandMoved, list[float]]:
+    loop, calls = HandMoved(), list[float]()
+    return (
+        SilenceClock(cast(asyncio.AbstractEventLoop, loop), lambda: calls.append(loop.time())),
+        loop,
+        calls,
+    )
 
 
 def test_it_calls_once_when_its_limit_is_over(run: Run) -> None:
@@ -69,3 +107,39 @@ def test_many_restarts_need_no_timers(run: Run) -> None:
         clock.stop()
 
     run(main())
+
+
+def test_what_passes_while_it_is_held_does_not_count() -> None:
+    clock, loop, calls = hand_moved()
+    clock.set(10)
+    loop.move(4)
+    clock.hold()
+    loop.move(1000)
+    clock.go_on()
+    loop.move(5.5)
+    assert not calls
+    loop.move(1)
+    assert calls == [1010.5]
+
+
+def test_a_clock_that_is_started_anew_while_it_is_held_has_its_whole_limit_after_that() -> None:
+    clock, loop, calls = hand_moved()
+    clock.set(10)
+    loop.move(9)
+    clock.hold()
+    clock.restart()
+    loop.move(8)
+    clock.go_on()
+    loop.move(9.5)
+    assert not calls
+    loop.move(1)
+    assert len(calls) == 1
+
+
+def test_a_clock_without_a_limit_may_be_held_too() -> None:
+    clock, loop, calls = hand_moved()
+    clock.set(None)
+    clock.hold()
+    clock.go_on()
+    loop.move(1e9)
+    assert not calls

@@ -233,6 +233,59 @@ def test_with_a_manual_clock_only_payload_counts(run: Run, is_payload: bool) -> 
     run(main())
 
 
+class Jumping(asyncio.SelectorEventLoop):
+    """A loop whose clock a test may put forward."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+def test_with_a_manual_clock_a_pause_of_the_reader_does_not_count() -> None:
+    size = 4 * UNREAD_LIMIT
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Jumping)
+        is_late = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(HEAD, bytes(size))
+            await is_late.wait()
+            await peer.send(b"more")
+            await peer.gone()
+
+        async with serving(script) as server:
+            client = HttpClient(server.url, read_timeout=100)
+            answer = await client.request("GET", "/", manual_clock=True)
+            await until(lambda: answer.unread > UNREAD_LIMIT)
+            (connection,) = client._pool()._open
+            assert connection._is_paused
+            # Nobody reads for most of the deadline, and then the provider takes its time.
+            loop.ahead += 80
+            got = 0
+            while got < size:
+                got += len(await answer.read())
+            reading = asyncio.ensure_future(answer.read())
+            await until(lambda: answer.is_wanted)
+            loop.ahead += 80
+            await asyncio.sleep(0.01)
+            assert not reading.done()
+            is_late.set()
+            assert await reading == b"more"
+            silent = asyncio.ensure_future(answer.read())
+            await until(lambda: answer.is_wanted)
+            loop.ahead += 25
+            with pytest.raises(ProviderTimeout):
+                await silent
+            await client.aclose()
+
+    with asyncio.Runner(loop_factory=Jumping) as runner:
+        runner.run(main())
+
+
 def test_the_clock_of_one_request_does_not_touch_the_next(run: Run) -> None:
     async def main() -> None:
         async def script(peer: Peer) -> None:

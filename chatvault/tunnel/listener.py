@@ -150,7 +150,10 @@ class ChannelSession(Session):
     def data_received(self, data: bytes, datatype: Any) -> None:
         """Hand on what the device sent."""
         if self._transport is not None:
-            self._guarded(self._transport.feed, data)
+            try:
+                self._transport.feed(data)
+            except Exception as exc:
+                self._give_up(exc)
 
     def eof_received(self) -> bool:
         """Hand on that the device sends no more. True: asyncssh shall not answer that by itself."""

@@ -179,7 +179,8 @@ class ChannelTransport(asyncio.Transport):
             self._out_bytes -= size
             only = parts[0]
             try:
-                self._channel.write(only if len(parts) == 1 and isinstance(only, bytes) else b"".join(parts))
+                data = only if len(parts) == 1 and isinstance(only, bytes) else b"".join(parts)
+                self._link.write(self._channel, data)
             except OSError:
                 # The channel has ended on the other side; `connection_lost` is on its way.
                 self._drop_output()

@@ -17,6 +17,16 @@ def _nothing() -> None:
     return None
 
 
+class Writable(Protocol):
+    """The end of a channel that data goes into."""
+
+    def write(self, data: bytes) -> None: ...
+
+
+def _write(channel: Writable, data: bytes) -> None:
+    channel.write(data)
+
+
 class Sender(Protocol):
     """What the link schedules."""
 
@@ -28,11 +38,19 @@ class Sender(Protocol):
 class FairLink:
     """Schedule the senders of one link; `is_full` follows the link's flow control.
 
-    `flush` is called when all have had their turn, and writes out what they gave.
+    A sender gives a channel its data by `write`; `flush` is called when all have had their turn, and writes
+    out what they gave.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, flush: Callable[[], None] = _nothing) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        write: Callable[[Writable, bytes], None] = _write,
+        flush: Callable[[], None] = _nothing,
+    ) -> None:
         self._loop = loop
+        self.write = write
         self._flush = flush
         self._fresh: deque[Sender] = deque()
         self._waiting: deque[Sender] = deque()

@@ -53,10 +53,13 @@ class Link:
         raises LinkFault where another daemon answers on the port. Raises LinkFault.
         """
         loop = asyncio.get_running_loop()
-        ssh_internals.skip_empty_packets(self._connection)
-        cork = ssh_internals.Cork(self._connection, loop)
-        fair = FairLink(loop, cork.flush)
+        cork = ssh_internals.cork(self._connection, loop)
+        lane = ssh_internals.DataLane(self._connection, cork)
+        fair = FairLink(loop, write=lane.write, flush=cork.flush)
         ssh_internals.take_over_flow_control(self._connection, pause=fair.pause, resume=fair.resume)
+        if self._spare is not None:
+            first = self._hops[0] if self._hops else self._connection
+            ssh_internals.acknowledge_at_once(first, self._spare)
         # The way is good now, so a reset reaches sshd; whatever these sessions held is free before we ask.
         was_parked = parked.reset() > 0
         factory = doorway.session_factory(fair)

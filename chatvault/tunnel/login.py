@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import asyncssh
 
 from chatvault.errors import ChatVaultError
-from chatvault.tunnel import ssh_internals
 from chatvault.tunnel.dial import dial
 from chatvault.tunnel.faults import Fault, LinkFault
 from chatvault.tunnel.keys import key_file
@@ -103,7 +102,6 @@ async def _walk(relay: Relay) -> Login:
         if spare is not None:
             spare.close()
         raise
-    ssh_internals.acknowledge_at_once(hops[0] if hops else made, spare)
     return Login(made, watcher, spare, hops)
 
 

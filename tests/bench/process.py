@@ -45,12 +45,7 @@ class Process:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of it and its children so far, threads that ended included."""
-        total = 0.0
-        for pid in family(self.pid):
-            with contextlib.suppress(OSError):
-                # Linux: the CPU clock of process N has the id (~N << 3) | 2, to the nanosecond.
-                total += time.clock_gettime((~pid << 3) | 2)
-        return total
+        return cpu_seconds(self.pid)
 
     def memory_mb(self) -> float:
         """Return the resident memory of it and its children, in MB (1e6 bytes)."""
@@ -99,6 +94,16 @@ def running(
         yield process
     finally:
         process.stop()
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and its children so far, threads that ended included."""
+    total = 0.0
+    for each in family(pid):
+        with contextlib.suppress(OSError):
+            # Linux: the CPU clock of process N has the id (~N << 3) | 2, to the nanosecond.
+            total += time.clock_gettime((~each << 3) | 2)
+    return total
 
 
 def family(pid: int) -> set[int]:

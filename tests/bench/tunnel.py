@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.bench.compiled import program
 from tests.bench.options import Options
-from tests.bench.process import REPOSITORY
+from tests.bench.process import REPOSITORY, cpu_seconds
 from tests.bench.report import Cell, Goal, Report, Table, talk
 from tests.bench.tunnel_child import PUBLIC_HOST, RELAY_HOST
 from tests.support.tunnel_world import World, world
@@ -36,19 +36,21 @@ def run(options: Options, report: Report) -> None:
         return
     folder = options.folder / "tunnel"
     folder.mkdir()
-    with world(folder) as there, _tunnels(there, folder):
-        _requests(there, options, report)
+    with world(folder) as there, _tunnels(there, folder) as at_home:
+        _requests(there, at_home, options, report)
         _tokens(there, options, report)
 
 
 @contextlib.contextmanager
-def _tunnels(there: World, folder: Path) -> Iterator[None]:
+def _tunnels(there: World, folder: Path) -> Iterator[dict[str, list[int]]]:
+    """Put all three up; yields the processes at home of each."""
     public = there.prepare(folder / "home")
     ports = ",".join(f'permitlisten="{port}"' for port in PORTS.values())
     there.relay.allow_simply(public, options=f"restrict,port-forwarding,{ports}")
     there.net.relay.run("sh", "-c", "kill -HUP $(cat /run/sshd.pid)")
     time.sleep(0.5)
     home = folder / "home"
+    at_home: dict[str, list[int]] = {}
     for name, port in PORTS.items():
         child = there.net.home.popen(
             sys.executable, "-m", "tests.bench.tunnel_child", _MODES[name], str(port), str(home),
@@ -56,20 +58,23 @@ def _tunnels(there: World, folder: Path) -> Iterator[None]:
         )  # fmt: skip
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n", name
-    there.net.home.popen(
+        at_home[name] = [child.pid]
+    client = there.net.home.popen(
         "ssh", "-F", "none", "-N", "-i", str(home / "ssh" / "id_ed25519"), "-o", "IdentitiesOnly=yes",
         "-o", f"UserKnownHostsFile={home / 'ssh' / 'known_hosts'}", "-c", "aes128-gcm@openssh.com",
         "-o", "ExitOnForwardFailure=yes", "-R", f"*:{PORTS[OPENSSH]}:127.0.0.1:{PORTS[OPENSSH]}",
         f"chatvault-relay@{RELAY_HOST}",
     )  # fmt: skip
+    at_home[OPENSSH].append(client.pid)
     for port in PORTS.values():
         there.relay.wait_for_port(port)
-    yield
+    yield at_home
 
 
-def _requests(there: World, options: Options, report: Report) -> None:
-    """Show requests a second, medians of interleaved rounds."""
+def _requests(there: World, at_home: dict[str, list[int]], options: Options, report: Report) -> None:
+    """Show requests a second, medians of interleaved rounds, and what one costs at home."""
     rounds = 1 if options.is_quick else _ROUNDS
+    spent: dict[tuple[str, int], list[float]] = {(name, c): [] for name in PORTS for c in _CONNECTIONS}
     found: dict[tuple[str, int], list[float]] = {(name, c): [] for name in PORTS for c in _CONNECTIONS}
     names = list(PORTS)
     for number in range(rounds):
@@ -77,13 +82,20 @@ def _requests(there: World, options: Options, report: Report) -> None:
         turn = number % len(names)
         for connections in _CONNECTIONS:
             for name in [*names[turn:], *names[:turn]]:
-                rate = _load(there, PORTS[name], connections, seconds=max(1.0, options.seconds * 2))
-                found[name, connections].append(rate)
-    rows: list[list[Cell]] = [
-        [name, *(statistics.median(found[name, c]) for c in _CONNECTIONS)] for name in names
-    ]
-    columns = ["requests/s at connections", *map(str, _CONNECTIONS)]
-    report.show(Table(f"Through the relay, medians of {rounds} interleaved rounds", columns, rows))
+                before = sum(map(cpu_seconds, at_home[name]))
+                run = _load(there, PORTS[name], connections, seconds=max(1.0, options.seconds * 2))
+                after = sum(map(cpu_seconds, at_home[name]))
+                found[name, connections].append(run["requests"] / run["seconds"])
+                spent[name, connections].append((after - before) * 1e6 / run["all_requests"])
+    for title, figures, note in (
+        ("Through the relay, requests/s at connections", found, ""),
+        ("CPU at home, µs a request at connections", spent, "ssh -R: its client and the server behind it"),
+    ):
+        rows: list[list[Cell]] = [
+            [name, *(statistics.median(figures[name, c]) for c in _CONNECTIONS)] for name in names
+        ]
+        columns = [f"medians of {rounds} interleaved rounds", *map(str, _CONNECTIONS)]
+        report.show(Table(title, columns, rows, note))
 
     def ratio(other: str) -> float:
         pairs = zip(found[OURS, 64], found[other, 64], strict=True)
@@ -95,13 +107,14 @@ def _requests(there: World, options: Options, report: Report) -> None:
     )
 
 
-def _load(there: World, port: int, connections: int, *, seconds: float) -> float:
+def _load(there: World, port: int, connections: int, *, seconds: float) -> dict[str, float]:
     command = [
         str(program("loadgen")), "-a", PUBLIC_HOST, "-p", str(port), "-c", str(connections),
         "-t", str(seconds), "-w", "0.3", "-n", "1",
     ]  # fmt: skip
-    found = json.loads(there.net.device.run(*command))
-    return float(found["requests"]) / float(found["seconds"])
+    found: dict[str, float] = json.loads(there.net.device.run(*command))
+    assert not any(found[wrong] for wrong in ("failures", "refused", "broken", "cut")), found["problem"]
+    return found
 
 
 def _tokens(there: World, options: Options, report: Report) -> None:

@@ -26,7 +26,8 @@ from tests.bench.report import say
 
 RELAY_HOST, PUBLIC_HOST = "10.79.0.2", "10.78.0.1"
 _PIECE = b"x" * 16_384
-_ANSWER = b'{"choices":[{"message":{"content":"<1>"}}]}'
+# The load generator looks for one of the mock's stamps in each answer.
+_ANSWER = b'{"choices":[{"message":{"content":"@%019d"}}]}' % 1
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -6,6 +6,7 @@ tested with.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NoReturn, cast
@@ -35,6 +36,8 @@ _TWO_HOSTS = b"\r\n"
 _NO_REQUEST: Any = {}
 # Nobody waits for it: the answer that it was about has been given.
 _NO_NEWS = asyncio.Event()
+# Hardly a client sends its next request before the answer to this one, and an empty deque is 700 bytes.
+_NOBODY_WAITS: deque[tuple[RequestResponseCycle, ASGI3Application]] = deque(maxlen=0)
 # Named here, because super() would cost as much as what is done between.
 _on_message_complete = HttpToolsProtocol.on_message_complete
 _on_body = HttpToolsProtocol.on_body
@@ -54,6 +57,7 @@ class Guarded(HttpToolsProtocol):
         self, config: Config, state: ServerState, guard: Guard, *, via: str = "local", is_counted: bool = True
     ) -> None:
         super().__init__(config=config, server_state=state, app_state={})
+        self.pipeline = _NOBODY_WAITS
         self._guard = guard
         self._via = via
         self._extensions: dict[str, object] = {
@@ -300,6 +304,8 @@ class Guarded(HttpToolsProtocol):
             if self._current is None or not self._current.is_watched:
                 # Who doesn't read doesn't hear of a client that leaves either.
                 self.flow.pause_reading()
+            if self.pipeline is _NOBODY_WAITS:
+                self.pipeline = deque()
             self.pipeline.appendleft((exchange, self.app))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:

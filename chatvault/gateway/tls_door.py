@@ -9,7 +9,7 @@ https://) from one at the right one.
 import asyncio
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from chatvault.gateway.guard import Guard
 from chatvault.gateway.guard_answers import HTTPS_ONLY
@@ -80,7 +80,8 @@ class TlsDoor(asyncio.Protocol):
         feed(tls, data)
 
 
-_READ_BYTES = 32 * 1024
+# A connection keeps the room that it once needed for what came in one piece: what is read at once is small.
+_READ_BYTES = 8 * 1024
 # One for all connections: what is read into it is handed to OpenSSL before anything else is read.
 _read_buffer = bytearray(_READ_BYTES)
 
@@ -88,7 +89,6 @@ _read_buffer = bytearray(_READ_BYTES)
 class _Tls(SSLProtocol):
     """The handshake and all after it; the guard's count ends with it."""
 
-    # A TLS record and its frame need no more.
     max_size = _READ_BYTES
 
     def __init__(
@@ -106,6 +106,10 @@ class _Tls(SSLProtocol):
         # asyncio gives each connection a buffer of its own; an idle one has no use for it.
         self._ssl_buffer = _read_buffer
         self._ssl_buffer_view = memoryview(_read_buffer)
+        # An empty deque is 700 bytes, and little ever waits in it.
+        self._write_backlog = cast(Any, [])
+        # While the app wants no more, as much may wait here as came at once, not asyncio's 256 kB.
+        self._app_transport.set_read_buffer_limits(high=_READ_BYTES)
         limit_unsent(transport)
         self._guard = guard
         self._app = app

@@ -289,8 +289,10 @@ class ChannelTransport(asyncio.Transport):
         self._drop_output()
         self._link.forget(self)
         self._on_end(self)
-        if self._protocol is not None:
-            self._protocol.connection_lost(exc)
+        # The two hold each other: thousands of dead ones would wait for the garbage collector, TLS and all.
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.connection_lost(exc)
 
     def _drop_output(self) -> None:
         self._out.clear()

@@ -320,6 +320,29 @@ def test_little_waits_for_a_client_that_does_not_read(way: Way) -> None:
     way.run(main())
 
 
+def test_little_waits_here_of_a_body_that_nobody_reads_for_now(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(max_body_bytes=10_000_000) as server:
+            _, writer = await server.connect()
+            writer.write(request(b"POST", b"/wait", b"content-length: 5000000") + bytes(5_000_000))
+            while not any(each.flow.read_paused for each in server.http._state.connections):
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            (connection,) = server.http._state.connections
+            waiting, piece = len(connection.cycle.body), 262_144
+            if server.client is not None:
+                waiting += connection.transport.get_read_buffer_size()
+                piece = 3 * 16_384
+            # uvicorn's mark, and over it what is read at once: over TLS a record, and what is to be one.
+            assert waiting < 65_536 + piece
+            # Who doesn't read doesn't hear that the client leaves.
+            connection.transport.abort()
+            await hang_up(writer)
+            await server.is_empty()
+
+    way.run(main())
+
+
 def test_more_requests_at_once_than_anyone_sends_end_the_connection(way: Way) -> None:
     async def main() -> None:
         async with way.served() as server:

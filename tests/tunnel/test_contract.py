@@ -1,10 +1,12 @@
 """What an HTTP server may expect of a connection holds for one that came through an SSH channel, too."""
 
 import asyncio
+import gc
 import hashlib
 import os
 import ssl
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -356,6 +358,31 @@ def test_noise_hurts_nobody_else(case: Case) -> None:
         assert len(there.host.connections) == 1
 
     case(body)
+
+
+def test_a_connection_that_ended_leaves_nothing_to_the_garbage_collector(case: Case) -> None:
+    """Ten thousand in a minute would be hundreds of megabytes until it comes by."""
+
+    async def body(there: There) -> None:
+        for is_abrupt in (False, True):
+            reader, writer = await there.connect()
+            writer.write(_request("GET", "/"))
+            await _read_answer(reader)
+            (transport,) = there.doorway.traffic.open
+            protocol = weakref.ref(transport.get_protocol())
+            del transport
+            if is_abrupt:
+                writer.transport.abort()
+            else:
+                writer.close()
+            await _until(lambda: not there.doorway.traffic.open)
+            await _until(lambda ended=protocol: ended() is None)
+
+    gc.disable()
+    try:
+        case(body)
+    finally:
+        gc.enable()
 
 
 def test_stopping_lets_running_answers_end(case: Case) -> None:

@@ -66,6 +66,7 @@ def setup(
     new_host_key: Annotated[
         bool, typer.Option("--new-host-key", help="Take another host key than the pinned one.")
     ] = False,
+    as_json: _Json = False,
 ) -> None:
     """Set up the relay over your own SSH: a user for the tunnel that can listen on one port, no more."""
     from chatvault.cli import tunnel_desk
@@ -76,7 +77,14 @@ def setup(
     elif pin is not None:
         tunnel_desk.pin(context, destination, pin, is_replacing=new_host_key)
     else:
-        tunnel_desk.setup(context, destination, is_dry=dry_run, is_agreed=yes, is_replacing=new_host_key)
+        tunnel_desk.setup(
+            context,
+            destination,
+            is_dry=dry_run,
+            is_agreed=yes,
+            is_replacing=new_host_key,
+            as_json=as_json,
+        )
 
 
 @app.command()

@@ -58,10 +58,13 @@ def script(context: Context) -> str:
     return relay_script.relay_script(user=settings.user, port=settings.remote_port, public_key=public)
 
 
-def setup(context: Context, destination: str, *, is_dry: bool, is_agreed: bool, is_replacing: bool) -> None:
+def setup(
+    context: Context, destination: str, *, is_dry: bool, is_agreed: bool, is_replacing: bool, as_json: bool
+) -> None:
     """Show what would be changed on the relay; unless `is_dry`, do it, and pin the relay's host key.
 
-    Raises ChatVaultError where another key is pinned for it, unless `is_replacing` or somebody agrees to it.
+    With `as_json` the lines for people are talk, and one object holds what they say. Raises ChatVaultError
+    where another key is pinned for the relay, unless `is_replacing` or somebody agrees to it.
     """
     from chatvault.tunnel import keys, known_hosts, relay_script
     from chatvault.tunnel.setup import place_of, run_script
@@ -74,9 +77,19 @@ def setup(context: Context, destination: str, *, is_dry: bool, is_agreed: bool, 
     text = relay_script.relay_script(user=settings.user, port=settings.remote_port, public_key=public)
     plan = run_script(destination, text, is_dry=True)
     for line in plan.lines:
-        output.show(line)
+        (output.talk if as_json else output.show)(line)
     _agree_to_keys(ssh_dir, place, plan.host_keys, is_agreed=is_replacing)
+    told: JsonObject = {
+        "relay": place.host,
+        "port": place.port,
+        "dry_run": is_dry,
+        "changes": plan.changes,
+        "lines": list(plan.lines),
+        "host_keys": [keys.fingerprint(key) for key in plan.host_keys],
+    }
     if is_dry:
+        if as_json:
+            output.show_json(told)
         output.talk(f"{plan.changes} changes would be made on {place.host}; none was.")
         if is_new:
             output.talk("The key shown is an example: there is none yet, and a dry run makes none.")
@@ -90,6 +103,8 @@ def setup(context: Context, destination: str, *, is_dry: bool, is_agreed: bool, 
         output.talk(f"{'pinned' if is_news else 'already pinned'}  {place.host}  {keys.fingerprint(key)}")
     output.talk(f"{plan.changes} changes were made on {place.host}.")
     _tell_settings(settings, place.host, place.port)
+    if as_json:
+        output.show_json(told)
 
 
 def pin(context: Context, destination: str, fingerprint: str, *, is_replacing: bool) -> None:

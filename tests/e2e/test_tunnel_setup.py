@@ -52,6 +52,13 @@ def test_a_dry_run_changes_nothing_at_all(there: World) -> None:
         assert sorted(fresh.home.rglob("*")) == local
 
 
+def test_programs_are_told_what_would_be_changed(there: World, daemon: HomeDaemon) -> None:
+    told = daemon.json("tunnel", "setup", _DESTINATION, "--dry-run")
+    assert (told["schema"], told["relay"], told["port"], told["dry_run"]) == (1, RELAY_HOST, 22, True)
+    assert (told["changes"], told["lines"] != []) == (0, True)
+    assert told["host_keys"] == [keys.fingerprint(there.relay.host_key)]
+
+
 def test_a_second_setup_changes_nothing(there: World, daemon: HomeDaemon) -> None:
     before = _state(there)
     done = daemon.run("tunnel", "setup", _DESTINATION)

@@ -25,6 +25,8 @@ _BACKLOG = 2048
 # How long a connection that was accepted before the stop may take to send its first request.
 _FIRST_REQUEST_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
+# A client that took nothing for so long will not read a last word either.
+_DEAF_SECONDS = 2.0
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -215,7 +217,13 @@ class HttpServer:
             await asyncio.wait(set(self._state.tasks))
 
     async def abandon(self, *, seconds: float) -> None:
-        """Give what is still running, once told to end, so long to do so; then close everything."""
+        """Give what is still running, once told to end, so long to do so; then close everything.
+
+        What only waits for a client that doesn't read has had its time.
+        """
+        for connection in list(self._state.connections):
+            if isinstance(connection, Guarded) and connection.has_stalled(_DEAF_SECONDS):
+                connection.transport.abort()
         if self._state.tasks:
             await asyncio.wait(set(self._state.tasks), timeout=seconds)
         for connection in list(self._state.connections):

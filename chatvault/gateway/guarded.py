@@ -125,6 +125,11 @@ class Guarded(HttpToolsProtocol):
         """Whether the layer below has made its connection."""
         return self._is_in
 
+    def has_stalled(self, seconds: float) -> bool:
+        """Whether the client has taken nothing of what waits for it for longer than `seconds`."""
+        since, guard = self._stalled_since, self._guard
+        return since is not None and guard.tick - since > guard.limits.ticks(seconds)
+
     def check(self, tick: int) -> None:
         """End it if it keeps us waiting: called once a tick."""
         transport = self.transport

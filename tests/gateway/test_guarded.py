@@ -475,6 +475,24 @@ def test_connections_end_with_the_server_on_time(way: Way) -> None:
     way.run(main())
 
 
+def test_a_client_that_stopped_reading_does_not_hold_the_end_up(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(stall_seconds=60) as server:
+            _, writer = await server.connect()
+            writer.transport.pause_reading()
+            writer.write(request(b"GET", b"/flood"))
+            while not any(each.has_stalled(2.0) for each in server.http._state.connections):
+                await asyncio.sleep(0.02)
+            assert not await server.http.stop(drain_seconds=0.1, hurry=asyncio.Event())
+            assert server.app.left == 0, "for as long as answers may take to end it may read on"
+            async with asyncio.timeout(20):
+                await server.http.abandon(seconds=60)
+            assert server.app.left == 1
+            await hang_up(writer)
+
+    way.run(main())
+
+
 @pytest.mark.parametrize("run", LOOPS)
 def test_plain_http_at_the_door_of_https_is_told_so(run: Run, tls: dict[str, Any]) -> None:
     async def main() -> None:

@@ -86,6 +86,16 @@ def test_data_goes_the_short_way(run: Run, tmp_path: Path) -> None:
     run(main())
 
 
+def test_the_send_queue_is_filled_up_when_it_is_empty(run: Run, tmp_path: Path) -> None:
+    """Else a token waits behind what was left in it, beside what a download adds."""
+
+    async def main() -> None:
+        async with _echoing(tmp_path) as (_, link):
+            assert _inside(link)._transport.get_write_buffer_limits() == (0, 65_536)
+
+    run(main())
+
+
 def test_the_relay_is_acknowledged_at_once(run: Run, tmp_path: Path) -> None:
     class Recorder:
         calls = 0

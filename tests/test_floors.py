@@ -42,7 +42,6 @@ _DOORS = {
         "tunnel/watch.py",
         "tunnel/listener.py",
         "tunnel/ssh_internals.py",
-        "tunnel/supervisor.py",
         "tunnel/takeover.py",
     },
     "httpx": {"providers/http/transport.py"},

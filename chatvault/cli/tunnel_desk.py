@@ -63,8 +63,9 @@ def setup(
 ) -> None:
     """Show what would be changed on the relay; unless `is_dry`, do it, and pin the relay's host key.
 
-    With `as_json` the lines for people are talk, and one object holds what they say. Raises ChatVaultError
-    where another key is pinned for the relay, unless `is_replacing` or somebody agrees to it.
+    With `as_json` the lines for people are talk, and one object holds what they say. Raises UsageError where
+    there are changes, nobody has agreed to them (`is_agreed`) and nobody can be asked; ChatVaultError where
+    another key is pinned for the relay, unless `is_replacing` or somebody agrees to it.
     """
     from chatvault.tunnel import keys, known_hosts, relay_script
     from chatvault.tunnel.setup import place_of, run_script
@@ -72,7 +73,8 @@ def setup(
     settings = _tunnel_settings(context)
     ssh_dir = context.places.ssh_dir
     place = place_of(destination)
-    is_new = is_dry and not keys.key_file(ssh_dir).exists()
+    is_only_shown = is_dry or not (is_agreed or sys.stdin.isatty())
+    is_new = is_only_shown and not keys.key_file(ssh_dir).exists()
     public = keys.sample() if is_new else keys.ensure_key(ssh_dir)
     text = relay_script.relay_script(user=settings.user, port=settings.remote_port, public_key=public)
     plan = run_script(destination, text, is_dry=True)
@@ -84,18 +86,25 @@ def setup(
         "port": place.port,
         "dry_run": is_dry,
         "changes": plan.changes,
+        "made": False,
         "lines": list(plan.lines),
         "host_keys": [keys.fingerprint(key) for key in plan.host_keys],
     }
-    if is_dry:
+    if is_dry or (is_only_shown and plan.changes):
         if as_json:
             output.show_json(told)
         output.talk(f"{plan.changes} changes would be made on {place.host}; none was.")
         if is_new:
-            output.talk("The key shown is an example: there is none yet, and a dry run makes none.")
+            output.talk("The key shown is an example: there is none yet, and what only shows makes none.")
+        if not is_dry:
+            raise UsageError(
+                f"there is no one to ask whether these {plan.changes} changes shall be made",
+                hint=f"chatvault tunnel setup {destination} --yes makes them",
+            )
         return
     if plan.changes:
-        _agree(destination, plan.changes, is_agreed)
+        if not is_agreed:
+            _agree(destination, plan.changes)
         for line in run_script(destination, text, is_dry=False).lines:
             output.talk(line)
     is_news = known_hosts.pin(ssh_dir, place.host, place.port, plan.host_keys)
@@ -104,7 +113,7 @@ def setup(
     output.talk(f"{plan.changes} changes were made on {place.host}.")
     _tell_settings(settings, place.host, place.port)
     if as_json:
-        output.show_json(told)
+        output.show_json({**told, "made": plan.changes > 0})
 
 
 def pin(context: Context, destination: str, fingerprint: str, *, is_replacing: bool) -> None:
@@ -132,9 +141,7 @@ def _tunnel_settings(context: Context) -> TunnelSettings:
     return context.settings().tunnel if context.places.config.exists() else TunnelSettings()
 
 
-def _agree(destination: str, changes: int, is_agreed: bool) -> None:
-    if is_agreed or not sys.stdin.isatty():
-        return
+def _agree(destination: str, changes: int) -> None:
     output.talk(f"Make these {changes} changes on {destination}? [y/N] ")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise ChatVaultError("nothing was changed", hint="--yes makes the changes without asking")

@@ -4,17 +4,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from chatvault.cli import output
+from chatvault.cli import output, tunnel_way
 from chatvault.cli.context import Context
 from chatvault.cli.foreground import AnySettings, run_daemon
 from chatvault.config.settings import TunnelSettings
 from chatvault.core.json_types import JsonObject
 from chatvault.errors import ChatVaultError, UsageError
-
-if TYPE_CHECKING:
-    from chatvault.tunnel.setup import Place
 
 _BYTES = ("B", "kB", "MB", "GB", "TB")
 
@@ -67,8 +63,9 @@ def setup(
     there are changes, nobody has agreed to them (`is_agreed`) and nobody can be asked; ChatVaultError where
     another key is pinned for the relay, unless `is_replacing` or somebody agrees to it.
     """
-    from chatvault.tunnel import keys, known_hosts, relay_script
-    from chatvault.tunnel.setup import place_of, run_script
+    from chatvault.tunnel import keys, relay_script
+    from chatvault.tunnel.setup import run_script
+    from chatvault.tunnel.user_ssh import host_keys_of, place_of
 
     settings = _tunnel_settings(context)
     ssh_dir = context.places.ssh_dir
@@ -80,10 +77,15 @@ def setup(
     plan = run_script(destination, text, is_dry=True)
     for line in plan.lines:
         (output.talk if as_json else output.show)(line)
-    _agree_to_keys(ssh_dir, place, plan.host_keys, is_agreed=is_replacing)
+    _agree_to_keys(ssh_dir, place.host, place.port, plan.host_keys, is_agreed=is_replacing)
+    of_hops = [(hop, host_keys_of(hop)) for hop in place.jump]
+    for hop, found in of_hops:
+        _agree_to_keys(ssh_dir, hop.host, hop.port, found, is_agreed=is_replacing)
     told: JsonObject = {
         "relay": place.host,
         "port": place.port,
+        "jump": [hop.setting for hop in place.jump],
+        "proxy_command": place.has_command,
         "dry_run": is_dry,
         "changes": plan.changes,
         "made": False,
@@ -93,6 +95,7 @@ def setup(
     if is_dry or (is_only_shown and plan.changes):
         if as_json:
             output.show_json(told)
+        tunnel_way.tell_way(place)
         output.talk(f"{plan.changes} changes would be made on {place.host}; none was.")
         if is_new:
             output.talk("The key shown is an example: there is none yet, and what only shows makes none.")
@@ -107,11 +110,11 @@ def setup(
             _agree(destination, plan.changes)
         for line in run_script(destination, text, is_dry=False).lines:
             output.talk(line)
-    is_news = known_hosts.pin(ssh_dir, place.host, place.port, plan.host_keys)
-    for key in plan.host_keys:
-        output.talk(f"{'pinned' if is_news else 'already pinned'}  {place.host}  {keys.fingerprint(key)}")
+    _pin(ssh_dir, place.host, place.port, plan.host_keys)
+    are_known = [_pin(ssh_dir, hop.host, hop.port, found) for hop, found in of_hops]
     output.talk(f"{plan.changes} changes were made on {place.host}.")
-    _tell_settings(settings, place.host, place.port)
+    tunnel_way.tell_settings(settings, place)
+    tunnel_way.tell_hops(place, public, are_known)
     if as_json:
         output.show_json({**told, "made": plan.changes > 0})
 
@@ -121,7 +124,7 @@ def pin(context: Context, destination: str, fingerprint: str, *, is_replacing: b
     import asyncio
 
     from chatvault.tunnel import keys, known_hosts
-    from chatvault.tunnel.setup import place_of
+    from chatvault.tunnel.user_ssh import place_of
 
     place = place_of(destination)
     shown = asyncio.run(known_hosts.shown_keys(place.host, place.port))
@@ -131,14 +134,26 @@ def pin(context: Context, destination: str, fingerprint: str, *, is_replacing: b
             f"{place.host} shows a key with the fingerprint {', '.join(found)}",
             hint="on the relay: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
         )
-    _agree_to_keys(context.places.ssh_dir, place, shown, is_agreed=is_replacing)
+    _agree_to_keys(context.places.ssh_dir, place.host, place.port, shown, is_agreed=is_replacing)
     known_hosts.pin(context.places.ssh_dir, place.host, place.port, shown)
     output.talk(f"pinned  {place.host}  {fingerprint}")
-    _tell_settings(_tunnel_settings(context), place.host, place.port)
+    settings = _tunnel_settings(context)
+    if settings.host in (None, place.host):
+        tunnel_way.tell_settings(settings, place)
 
 
 def _tunnel_settings(context: Context) -> TunnelSettings:
     return context.settings().tunnel if context.places.config.exists() else TunnelSettings()
+
+
+def _pin(ssh_dir: Path, host: str, port: int, shown: Sequence[str]) -> bool:
+    """Pin what a host has shown, and say so; return whether there is anything."""
+    from chatvault.tunnel import keys, known_hosts
+
+    is_news = bool(shown) and known_hosts.pin(ssh_dir, host, port, shown)
+    for key in shown:
+        output.talk(f"{'pinned' if is_news else 'already pinned'}  {host}  {keys.fingerprint(key)}")
+    return bool(shown)
 
 
 def _agree(destination: str, changes: int) -> None:
@@ -147,14 +162,14 @@ def _agree(destination: str, changes: int) -> None:
         raise ChatVaultError("nothing was changed", hint="--yes makes the changes without asking")
 
 
-def _agree_to_keys(ssh_dir: Path, place: "Place", shown: Sequence[str], *, is_agreed: bool) -> None:
+def _agree_to_keys(ssh_dir: Path, host: str, port: int, shown: Sequence[str], *, is_agreed: bool) -> None:
     from chatvault.tunnel import keys, known_hosts
 
-    old = known_hosts.replaced(ssh_dir, place.host, place.port, shown)
+    old = known_hosts.replaced(ssh_dir, host, port, shown)
     if not old:
         return
     news = ", ".join(keys.fingerprint(key) for key in shown)
-    change = f"{place.host} shows the host key {news}; pinned is {', '.join(map(keys.fingerprint, old))}"
+    change = f"{host} shows the host key {news}; pinned is {', '.join(map(keys.fingerprint, old))}"
     if is_agreed:
         output.talk(change)
         return
@@ -166,16 +181,6 @@ def _agree_to_keys(ssh_dir: Path, place: "Place", shown: Sequence[str], *, is_ag
         f"{change}: nothing was changed",
         hint="compare it on the relay's own console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub; "
         "if it is the relay's, add --new-host-key",
-    )
-
-
-def _tell_settings(settings: TunnelSettings, host: str, port: int) -> None:
-    if (settings.enabled, settings.host, settings.port) == (True, host, port):
-        output.talk("Now: chatvault tunnel up")
-        return
-    at = f", port: {port}" if port != 22 else ""
-    output.talk(
-        f"Now set in config.yaml `tunnel: {{enabled: true, host: {host}{at}}}`; then: chatvault config reload"
     )
 
 

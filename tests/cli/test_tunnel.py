@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chatvault.tunnel import keys
+from chatvault.tunnel import keys, known_hosts
 from tests.support.program import Program
 
 # The way is the real ssh's word, by the settings in $SSH_CONFIG; the relay only says what a script would.
@@ -17,6 +17,7 @@ case "$1" in
 esac
 cat >/dev/null
 case "$*" in
+*"cat /etc/ssh/ssh_host_"*) cat "$RELAY/hop_key" 2>/dev/null; exit ;;
 *"-- apply"*) touch "$RELAY/applied"; echo "done  make it" ;;
 *) echo "would make it" ;;
 esac
@@ -45,6 +46,12 @@ class Relay:
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
         monkeypatch.setenv("SSH_CONFIG", str(self.ssh_config))
         monkeypatch.setenv("RELAY", str(folder))
+
+    def has_hop(self) -> str:
+        """Let the hosts on the way tell a host key, and return it."""
+        key = " ".join(keys.ensure_key(self.folder / "hop").split()[:2])
+        self.folder.joinpath("hop_key").write_text(f"{key} root@hop\n")
+        return key
 
     def needs(self, changes: int) -> None:
         """Set how many changes it needs."""
@@ -110,3 +117,74 @@ def test_on_a_terminal_it_asks(
     assert "Make these 2 changes on admin@203.0.113.5? [y/N]" in done.err
     assert relay.is_changed == (code == 0)
     assert ("nothing was changed" in done.err) == (code != 0)
+
+
+_ALIASES = """
+Host vault
+  HostName 203.0.113.5
+  Port 2222
+  ProxyJump bastion
+Host bastion
+  HostName 2001:db8::7
+  User alice
+Host tunnelled
+  ProxyCommand nc %h %p
+"""
+
+
+@pytest.mark.usefixtures("nobody")
+def test_the_settings_are_told_what_the_users_ssh_makes_of_an_alias(chatvault: Program, relay: Relay) -> None:
+    relay.ssh_config.write_text(_ALIASES)
+    key = relay.has_hop()
+    done = chatvault.run("tunnel", "setup", "admin@vault", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["relay"], done.json["port"]) == ("203.0.113.5", 2222)
+    assert (done.json["jump"], done.json["proxy_command"]) == (["alice@[2001:db8::7]"], False)
+    line = "{enabled: true, host: 203.0.113.5, port: 2222, jump: ['alice@[2001:db8::7]']}"
+    assert f"`tunnel: {line}`" in done.err
+    assert f"2001:db8::7 {key}" in chatvault.places.ssh_dir.joinpath("known_hosts").read_text()
+    assert 'permitopen="203.0.113.5:2222"' in done.err
+    # What was printed is what the settings take.
+    chatvault.write_settings(f"providers: {{echo: {{kind: echo}}}}\ntunnel: {line}\n")
+    assert chatvault.run("config", "check").code == 0
+    relay.needs(0)
+    again = chatvault.run("tunnel", "setup", "admin@vault")
+    assert "Now: chatvault tunnel up" in again.err
+    assert "set in config.yaml" not in again.err
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_dry_run_names_the_way_too(chatvault: Program, relay: Relay) -> None:
+    relay.ssh_config.write_text(_ALIASES)
+    done = chatvault.run("tunnel", "setup", "admin@vault", "--dry-run")
+    assert (done.code, relay.is_changed) == (0, False)
+    assert "over alice@[2001:db8::7]: so must the tunnel, by tunnel.jump" in done.err
+    assert not chatvault.places.ssh_dir.exists()
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_host_on_the_way_that_runs_no_command_is_to_be_pinned_by_hand(
+    chatvault: Program, relay: Relay
+) -> None:
+    relay.ssh_config.write_text(_ALIASES)
+    done = chatvault.run("tunnel", "setup", "admin@vault", "--yes")
+    assert done.code == 0, done.err
+    assert "chatvault tunnel setup bastion --pin SHA256:…" in done.err
+
+
+@pytest.mark.usefixtures("nobody")
+def test_another_key_of_a_host_on_the_way_is_not_taken_in_silence(chatvault: Program, relay: Relay) -> None:
+    relay.ssh_config.write_text(_ALIASES)
+    relay.has_hop()
+    known_hosts.pin(chatvault.places.ssh_dir, "2001:db8::7", 22, [keys.sample()])
+    done = chatvault.run("tunnel", "setup", "admin@vault", "--yes")
+    assert done.code == 1
+    assert "2001:db8::7 shows the host key" in done.err
+    assert not relay.is_changed
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_proxy_command_is_no_way_for_the_tunnel(chatvault: Program, relay: Relay) -> None:
+    relay.ssh_config.write_text(_ALIASES)
+    done = chatvault.run("tunnel", "setup", "admin@tunnelled", "--yes")
+    assert "Your ssh reaches tunnelled:22 by a ProxyCommand, which the tunnel can't do" in done.err

@@ -79,6 +79,7 @@ def setup(
     context = Context.of(ctx)
     if print_script:
         output.show_raw(tunnel_desk.script(context))
+        tunnel_desk.tell_by_hand(destination)
     elif pin is not None:
         tunnel_desk.pin(context, destination, pin, is_replacing=new_host_key)
     else:

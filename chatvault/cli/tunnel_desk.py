@@ -1,5 +1,6 @@
 """What `chatvault tunnel` does: shows the state, sets up the relay, pins its key."""
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,8 @@ from chatvault.config.settings import TunnelSettings
 from chatvault.core.json_types import JsonObject
 from chatvault.errors import ChatVaultError, UsageError
 
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_ON_RELAY = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub, on the relay,"
 _BYTES = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -52,6 +55,12 @@ def script(context: Context) -> str:
     settings = _tunnel_settings(context)
     public = keys.ensure_key(context.places.ssh_dir)
     return relay_script.relay_script(user=settings.user, port=settings.remote_port, public_key=public)
+
+
+def tell_by_hand(destination: str) -> None:
+    """Say what is to be done with the script, and after it."""
+    output.talk("On the relay, as root: `sh FILE` shows what it would change, `sh FILE apply` does it.")
+    output.talk(f"Then here: chatvault tunnel setup {destination} --pin SHA256:…, which {_ON_RELAY} shows.")
 
 
 def setup(
@@ -120,19 +129,24 @@ def setup(
 
 
 def pin(context: Context, destination: str, fingerprint: str, *, is_replacing: bool) -> None:
-    """Pin the host key the relay shows, if it has `fingerprint`. Raises ChatVaultError where it hasn't."""
+    """Pin the host key the relay shows, if it has `fingerprint`. Raises ChatVaultError where it hasn't.
+
+    Raises UsageError for what is no fingerprint.
+    """
     import asyncio
 
     from chatvault.tunnel import keys, known_hosts
     from chatvault.tunnel.user_ssh import place_of
 
+    if not _FINGERPRINT.fullmatch(fingerprint):
+        raise UsageError(f"{fingerprint!r} is no fingerprint of a host key", hint=f"{_ON_RELAY} shows it")
     place = place_of(destination)
     shown = asyncio.run(known_hosts.shown_keys(place.host, place.port))
     found = [keys.fingerprint(key) for key in shown]
     if fingerprint not in found:
         raise ChatVaultError(
             f"{place.host} shows a key with the fingerprint {', '.join(found)}",
-            hint="on the relay: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+            hint=f"{_ON_RELAY} shows the right one",
         )
     _agree_to_keys(context.places.ssh_dir, place.host, place.port, shown, is_agreed=is_replacing)
     known_hosts.pin(context.places.ssh_dir, place.host, place.port, shown)

@@ -1,5 +1,6 @@
 """Setting up the relay over the user's own SSH: their `ssh` command, with their keys, agent and settings."""
 
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +8,48 @@ from dataclasses import dataclass
 from chatvault.errors import ChatVaultError
 from chatvault.tunnel.user_ssh import SSH, run_there
 
-# Root runs the script as it is; anyone else needs a sudo that asks for no password.
-_AS_ROOT = 'if [ "$(id -u)" = 0 ]; then exec sh -s -- {mode}; else exec sudo -n sh -s -- {mode}; fi'
+# Root runs the script as it is; anyone else needs a sudo that asks for no password, and says so in English.
+_AS_ROOT = (
+    'export LC_ALL=C; if [ "$(id -u)" = 0 ]; then exec sh -s -- {mode}; else exec sudo -n sh -s -- {mode}; fi'
+)
 # Of the login's own shell, which may be fish or csh, no more is asked than to start another.
 _COMMAND = f"exec sh -c '{_AS_ROOT}'"
+
+_BY_HAND = "chatvault tunnel setup {to} --print, and run that script there as root"
+_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
+# What ssh and sudo say → what that means, and what to try. The first that fits does.
+_FAILURES = (
+    (
+        r"Host key for (?P<host>\S+) has changed",
+        "{host} shows another host key than the one your ssh knows: a new one, or someone stands between",
+        f"compare it on that host's own console: ssh-keygen -lf {_KEY_FILE}; if it is its own: "
+        "ssh-keygen -R {host}, and again",
+    ),
+    (
+        r"(?:host key is known for (?P<host>\S+) and .*)?Host key verification failed",
+        "your ssh does not know the host key of {host} yet, and nobody said yes to it",
+        "`ssh {to}` on a terminal shows its fingerprint: compare that on the host itself, and say yes",
+    ),
+    (
+        r"Permission denied \(|Too many authentication failures",
+        "{to}: {said}",
+        "the user is admin on Debian, ubuntu on Ubuntu, ec2-user on Amazon Linux; its key has to be in your "
+        "agent or ~/.ssh/config, so that `ssh {to}` works",
+    ),
+    (r"Could not resolve hostname", "{to}: {said}", "is the name right? An address does as well"),
+    (
+        r"Connection refused|timed out|No route to host|Network is unreachable",
+        "{to}: {said}",
+        "is the relay up, and its SSH port open to this machine? On EC2 its security group says",
+    ),
+    (r"sudo: (?:command )?not found", "{to} is not root, and there is no sudo there", _BY_HAND),
+    (
+        r"sudo: .*(?:password|terminal|tty)",
+        "{to}: sudo asks for a password, and there is nobody to ask",
+        _BY_HAND,
+    ),
+    (r"sudo|not in the sudoers|may not run", "{to}: {said}", _BY_HAND),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +80,14 @@ def run_script(destination: str, script: str, *, is_dry: bool, ssh: Sequence[str
 
 
 def _failure(destination: str, done: "subprocess.CompletedProcess[str]") -> ChatVaultError:
-    said = " ".join((done.stderr or done.stdout).split())[-300:]
-    if "sudo" in said:
-        return ChatVaultError(
-            f"{destination}: sudo asks for a password, and there is nobody to ask",
-            hint=f"chatvault tunnel setup {destination} --print, and run that script there with sudo",
-        )
+    said = " ".join((done.stderr or done.stdout).split())
+    for sign, message, hint in _FAILURES:
+        found = re.search(sign, said)
+        if found is not None:
+            host = found.groupdict().get("host") or destination.rpartition("@")[2]
+            words = {"to": destination, "host": host, "said": said.removeprefix(f"{destination}: ")[-300:]}
+            return ChatVaultError(message.format(**words), hint=hint.format(**words))
     return ChatVaultError(
-        f"{destination}: {said or 'the script did not run to its end'}",
+        f"{destination}: {said[-300:] or 'the script did not run to its end'}",
         hint=f"does `ssh {destination}` work?",
     )

@@ -188,3 +188,21 @@ def test_a_proxy_command_is_no_way_for_the_tunnel(chatvault: Program, relay: Rel
     relay.ssh_config.write_text(_ALIASES)
     done = chatvault.run("tunnel", "setup", "admin@tunnelled", "--yes")
     assert "Your ssh reaches tunnelled:22 by a ProxyCommand, which the tunnel can't do" in done.err
+
+
+@pytest.mark.parametrize("given", ["", "md5", "SHA256:short", "MD5:aa:bb", f"{'A' * 43}"])
+def test_what_is_no_fingerprint_is_refused_before_anything_is_dialled(
+    chatvault: Program, relay: Relay, given: str
+) -> None:
+    done = chatvault.run("tunnel", "setup", "admin@203.0.113.5", "--pin", given)
+    assert done.code == 2
+    assert "is no fingerprint of a host key" in done.err
+
+
+@pytest.mark.usefixtures("nobody")
+def test_the_script_comes_with_what_to_do_with_it(chatvault: Program, relay: Relay) -> None:
+    done = chatvault.run("tunnel", "setup", "admin@203.0.113.5", "--print")
+    assert (done.code, relay.is_changed) == (0, False)
+    assert done.out.startswith("#!/bin/sh")
+    assert "`sh FILE apply` does it" in done.err
+    assert "Then here: chatvault tunnel setup admin@203.0.113.5 --pin SHA256:…" in done.err

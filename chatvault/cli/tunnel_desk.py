@@ -87,7 +87,7 @@ def setup(
     for line in plan.lines:
         (output.talk if as_json else output.show)(line)
     _agree_to_keys(ssh_dir, place.host, place.port, plan.host_keys, is_agreed=is_replacing)
-    of_hops = [(hop, host_keys_of(hop)) for hop in place.jump]
+    of_hops = [(hop, host_keys_of(hop.words)) for hop in place.jump]
     for hop, found in of_hops:
         _agree_to_keys(ssh_dir, hop.host, hop.port, found, is_agreed=is_replacing)
     told: JsonObject = {
@@ -136,16 +136,22 @@ def pin(context: Context, destination: str, fingerprint: str, *, is_replacing: b
     import asyncio
 
     from chatvault.tunnel import keys, known_hosts
-    from chatvault.tunnel.user_ssh import place_of
+    from chatvault.tunnel.user_ssh import check_destination, host_keys_of, place_of
 
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise UsageError(f"{fingerprint!r} is no fingerprint of a host key", hint=f"{_ON_RELAY} shows it")
     place = place_of(destination)
-    shown = asyncio.run(known_hosts.shown_keys(place.host, place.port))
+    if place.jump or place.has_command:
+        # It may not be reached from here; what it says over any way has to fit the fingerprint.
+        shown = host_keys_of(("--", check_destination(destination)))
+    else:
+        shown = asyncio.run(known_hosts.shown_keys(place.host, place.port))
     found = [keys.fingerprint(key) for key in shown]
     if fingerprint not in found:
         raise ChatVaultError(
-            f"{place.host} shows a key with the fingerprint {', '.join(found)}",
+            f"{place.host} shows a key with the fingerprint {', '.join(found)}"
+            if found
+            else f"{place.host} told your ssh no host key",
             hint=f"{_ON_RELAY} shows the right one",
         )
     _agree_to_keys(context.places.ssh_dir, place.host, place.port, shown, is_agreed=is_replacing)

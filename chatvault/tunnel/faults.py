@@ -69,7 +69,7 @@ def _of_login(exc: BaseException, relay: str) -> Fault | None:
         return Fault(
             "permanent",
             f"{relay} shows another host key than the one pinned: it is a new one, or someone stands between",
-            f"compare its fingerprint on the relay itself, then: {_SETUP}",
+            f"compare its fingerprint on the relay itself, then: {_SETUP} --new-host-key",
         )
     if isinstance(exc, asyncssh.PermissionDenied):
         return Fault(

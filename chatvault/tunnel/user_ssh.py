@@ -84,10 +84,13 @@ def place_of(destination: str, *, ssh: Sequence[str] = SSH) -> Place:
     return Place(facts.get("hostname", destination.rpartition("@")[2]), _port(facts), jump, has_command)
 
 
-def host_keys_of(hop: Hop, *, ssh: Sequence[str] = SSH) -> tuple[str, ...]:
-    """Return a hop's host keys as it tells them to the user's `ssh`; none where it runs no command."""
+def host_keys_of(words: Sequence[str], *, ssh: Sequence[str] = SSH) -> tuple[str, ...]:
+    """Return the host keys that a host tells the user's `ssh`, which `words` have go there.
+
+    None where it runs no command.
+    """
     try:
-        done = run([*ssh, "-T", *_CONNECT, *hop.words, _HOST_KEYS], None, seconds=30.0)
+        done = run([*ssh, "-T", *_CONNECT, *words, _HOST_KEYS], None, seconds=30.0)
     except ChatVaultError:
         return ()
     lines = (line.split() for line in done.stdout.splitlines())

@@ -190,6 +190,18 @@ def test_a_proxy_command_is_no_way_for_the_tunnel(chatvault: Program, relay: Rel
     assert "Your ssh reaches tunnelled:22 by a ProxyCommand, which the tunnel can't do" in done.err
 
 
+def test_a_pin_of_a_relay_behind_another_host_asks_it_over_that(chatvault: Program, relay: Relay) -> None:
+    relay.ssh_config.write_text(_ALIASES)
+    other = f"SHA256:{'A' * 43}"
+    assert "told your ssh no host key" in chatvault.run("tunnel", "setup", "admin@vault", "--pin", other).err
+    key = relay.has_hop()
+    done = chatvault.run("tunnel", "setup", "admin@vault", "--pin", other)
+    assert (done.code, keys.fingerprint(key) in done.err) == (1, True)
+    assert chatvault.run("tunnel", "setup", "admin@vault", "--pin", keys.fingerprint(key)).code == 0
+    known = chatvault.places.ssh_dir.joinpath("known_hosts").read_text()
+    assert known == f"[203.0.113.5]:2222 {key}\n"
+
+
 @pytest.mark.parametrize("given", ["", "md5", "SHA256:short", "MD5:aa:bb", f"{'A' * 43}"])
 def test_what_is_no_fingerprint_is_refused_before_anything_is_dialled(
     chatvault: Program, relay: Relay, given: str

@@ -106,7 +106,7 @@ def test_a_host_on_the_way_tells_its_keys_over_the_hosts_before_it(
     )
     fake.chmod(0o755)
     hops = place_of("deep", ssh=ssh).jump
-    assert [host_keys_of(hop, ssh=(str(fake),)) for hop in hops] == [("ssh-ed25519 AAAA",)] * 4
+    assert [host_keys_of(hop.words, ssh=(str(fake),)) for hop in hops] == [("ssh-ed25519 AAAA",)] * 4
     first, inner, bob, carl = asked.read_text().splitlines()
     assert "-J" not in first and first.split(" cat ")[0].endswith("-- bastion")
     # The first of a list goes the way of its own settings.
@@ -117,5 +117,5 @@ def test_a_host_on_the_way_tells_its_keys_over_the_hosts_before_it(
 
 def test_a_host_that_runs_nothing_tells_nothing(ssh: tuple[str, ...]) -> None:
     (hop,) = place_of("behind", ssh=ssh).jump
-    assert host_keys_of(hop, ssh=("false",)) == ()
-    assert host_keys_of(hop, ssh=("no-such-ssh",)) == ()
+    assert host_keys_of(hop.words, ssh=("false",)) == ()
+    assert host_keys_of(hop.words, ssh=("no-such-ssh",)) == ()

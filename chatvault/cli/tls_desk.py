@@ -52,7 +52,8 @@ def make(context: Context, *, names: tuple[str, ...], out: Path | None) -> Made:
     ca, ca_key, cert, key = (folder / name for name in ("ca.crt", "ca.key", "server.crt", "server.key"))
     now = datetime.now(UTC)
     names = names or _names_before(cert)
-    wanted = tuple(dict.fromkeys((*names, *_names_in_settings(context), *_LOOPBACK)))
+    named = (*names, *_names_in_settings(context), *_LOOPBACK)
+    wanted = tuple(dict.fromkeys(map(private_ca.canonical_name, named)))
     authority = _authority(ca, ca_key)
     try:
         is_new = authority is None or not private_ca.is_usable(authority, now)

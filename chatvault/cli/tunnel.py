@@ -62,18 +62,24 @@ def setup(
         str | None,
         typer.Option(metavar="SHA256:…", help="Only pin the relay's host key, if it has this fingerprint."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before the changes are made.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Don't ask before the changes are made; needed without a terminal.")
+    ] = False,
     new_host_key: Annotated[
         bool, typer.Option("--new-host-key", help="Take another host key than the pinned one.")
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Set up the relay over your own SSH: a user for the tunnel that can listen on one port, no more."""
+    """Set up the relay over your own SSH: a user for the tunnel that can listen on one port, no more.
+
+    What it would change is shown first, and asked about; exit code 2 where there is no one to ask.
+    """
     from chatvault.cli import tunnel_desk
 
     context = Context.of(ctx)
     if print_script:
         output.show_raw(tunnel_desk.script(context))
+        tunnel_desk.tell_by_hand(destination)
     elif pin is not None:
         tunnel_desk.pin(context, destination, pin, is_replacing=new_host_key)
     else:

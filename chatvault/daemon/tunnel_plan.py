@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from chatvault.daemon.addresses import public_url
+from chatvault.config.base_url import public_url
 from chatvault.daemon.following import AnySettings
 from chatvault.errors import ConfigError
 from chatvault.tunnel.relay import Plan, Relay
@@ -11,7 +11,7 @@ from chatvault.tunnel.relay import Plan, Relay
 def plan_of(settings: AnySettings, ssh_dir: Path) -> Plan | None:
     """Return what the settings want, None where they name no relay."""
     wanted = settings.tunnel
-    url = public_url(settings, is_tls=is_tls(settings))
+    url = public_url(settings)
     if wanted.host is None or url is None:
         return None
     relay = Relay(

@@ -61,7 +61,7 @@ def new_certificate(authority: Pair, names: Iterable[str], *, now: datetime) -> 
     """Make a server's certificate for host names and IP addresses. Raises UsageError for what is neither."""
     ca, ca_key = _loaded(authority)
     key = ec.generate_private_key(ec.SECP256R1())
-    alternatives = [_general_name(name) for name in dict.fromkeys(names)]
+    alternatives = [_general_name(name) for name in dict.fromkeys(map(canonical_name, names))]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ChatVault")])
     certificate = (
         _builder(subject, ca.subject, key.public_key(), now=now, days=_DAYS)
@@ -80,6 +80,24 @@ def new_certificate(authority: Pair, names: Iterable[str], *, now: datetime) -> 
     except (InvalidSignature, ValueError) as exc:
         raise ChatVaultError("the authority's key is not its certificate's") from exc
     return _pair(certificate, key)
+
+
+def canonical_name(name: str) -> str:
+    """Return a host name or IP address in the one form a certificate has for it: `::1` for `[0::1]`.
+
+    Raises UsageError for what is neither.
+    """
+    try:
+        return str(ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name))
+    except ValueError:
+        pass
+    try:
+        ascii_name = name.encode("idna").decode() if not name.isascii() else name
+    except UnicodeError:
+        ascii_name = ""
+    if not ascii_name or not all(char.isalnum() or char in "-._*" for char in ascii_name):
+        raise UsageError(f"{name!r} is neither a host name nor an IP address", hint="--name gw.example.org")
+    return ascii_name.lower()
 
 
 def fingerprint(cert: str) -> str:
@@ -139,13 +157,6 @@ def _loaded(pair: Pair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
 
 def _general_name(name: str) -> x509.GeneralName:
     try:
-        return x509.IPAddress(ip_address(name.strip("[]")))
+        return x509.IPAddress(ip_address(name))
     except ValueError:
-        pass
-    try:
-        ascii_name = name.encode("idna").decode() if not name.isascii() else name
-    except UnicodeError:
-        ascii_name = ""
-    if not ascii_name or not all(char.isalnum() or char in "-._*" for char in ascii_name):
-        raise UsageError(f"{name!r} is neither a host name nor an IP address", hint="--name gw.example.org")
-    return x509.DNSName(ascii_name.lower())
+        return x509.DNSName(name)

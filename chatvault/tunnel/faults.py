@@ -69,7 +69,7 @@ def _of_login(exc: BaseException, relay: str) -> Fault | None:
         return Fault(
             "permanent",
             f"{relay} shows another host key than the one pinned: it is a new one, or someone stands between",
-            f"compare its fingerprint on the relay itself, then: {_SETUP}",
+            f"compare its fingerprint on the relay itself, then: {_SETUP} --new-host-key",
         )
     if isinstance(exc, asyncssh.PermissionDenied):
         return Fault(
@@ -104,7 +104,11 @@ def _of_files(exc: BaseException, relay: str) -> Fault | None:
 
 def _of_network(exc: BaseException, relay: str) -> Fault | None:
     if isinstance(exc, socket.gaierror):
-        return Fault("silent", f"{relay}: the name can't be resolved ({exc.strerror})", "is there a network?")
+        return Fault(
+            "silent",
+            f"{relay}: the name can't be resolved ({exc.strerror})",
+            "is there a network? Of an alias in ~/.ssh/config the settings need its HostName",
+        )
     if isinstance(exc, TimeoutError | asyncio.TimeoutError):
         return Fault(
             "silent", f"{relay} does not answer", "is the relay up, and its SSH port open to this machine?"

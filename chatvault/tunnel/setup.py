@@ -5,27 +5,51 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chatvault.errors import ChatVaultError, UsageError
+from chatvault.errors import ChatVaultError
+from chatvault.tunnel.user_ssh import SSH, run_there
 
-_SECONDS = 180.0
-_DESTINATION = re.compile(
-    r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[?[0-9A-Fa-f:.]+\]?)"
+# Root runs the script as it is; anyone else needs a sudo that asks for no password, and says so in English.
+_AS_ROOT = (
+    'export LC_ALL=C; if [ "$(id -u)" = 0 ]; then exec sh -s -- {mode}; else exec sudo -n sh -s -- {mode}; fi'
 )
-_WITH_PORT = re.compile(r"(?:ssh://)?[^\s:/]+:\d+|(?:ssh://)?[^\s:/]*\[[0-9A-Fa-f:.]+\]:\d+")
-# Root runs the script as it is; anyone else needs a sudo that asks for no password.
-_AS_ROOT = 'if [ "$(id -u)" = 0 ]; then exec sh -s -- {mode}; else exec sudo -n sh -s -- {mode}; fi'
 # Of the login's own shell, which may be fish or csh, no more is asked than to start another.
 _COMMAND = f"exec sh -c '{_AS_ROOT}'"
-# Longer than any host takes that is there; without it the kernel waits for over two minutes.
-_CONNECT = ("-o", "ConnectTimeout=20")
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where `ssh` goes for a destination, after the user's own settings."""
-
-    host: str
-    port: int
+_BY_HAND = "chatvault tunnel setup {to} --print, and run that script there as root"
+_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
+# What ssh and sudo say → what that means, and what to try. The first that fits does.
+_FAILURES = (
+    (
+        r"Host key for (?P<host>\S+) has changed",
+        "{host} shows another host key than the one your ssh knows: a new one, or someone stands between",
+        f"compare it on that host's own console: ssh-keygen -lf {_KEY_FILE}; if it is its own: "
+        "ssh-keygen -R {host}, and again",
+    ),
+    (
+        r"(?:host key is known for (?P<host>\S+) and .*)?Host key verification failed",
+        "your ssh does not know the host key of {host} yet, and nobody said yes to it",
+        "`ssh {to}` on a terminal shows its fingerprint: compare that on the host itself, and say yes",
+    ),
+    (
+        r"Permission denied \(|Too many authentication failures",
+        "{to}: {said}",
+        "the user is admin on Debian, ubuntu on Ubuntu, ec2-user on Amazon Linux; its key has to be in your "
+        "agent or ~/.ssh/config, so that `ssh {to}` works",
+    ),
+    (r"Could not resolve hostname", "{to}: {said}", "is the name right? An address does as well"),
+    (
+        r"Connection refused|timed out|No route to host|Network is unreachable",
+        "{to}: {said}",
+        "is the relay up, and its SSH port open to this machine? On EC2 its security group says",
+    ),
+    (r"sudo: (?:command )?not found", "{to} is not root, and there is no sudo there", _BY_HAND),
+    (
+        r"sudo: .*(?:password|terminal|tty)",
+        "{to}: sudo asks for a password, and there is nobody to ask",
+        _BY_HAND,
+    ),
+    (r"sudo|not in the sudoers|may not run", "{to}: {said}", _BY_HAND),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +61,10 @@ class Outcome:
     host_keys: tuple[str, ...]
 
 
-def check_destination(destination: str) -> str:
-    """Return USER@HOST or HOST as `ssh` takes it. Raises UsageError: it must not pass for an option."""
-    if _WITH_PORT.fullmatch(destination):
-        raise UsageError(
-            f"{destination!r} has a port in it", hint="give the host a name and its Port in ~/.ssh/config"
-        )
-    if not _DESTINATION.fullmatch(destination):
-        raise UsageError(f"{destination!r} is not USER@HOST", hint="chatvault tunnel setup admin@203.0.113.5")
-    # ssh takes an IPv6 address without the brackets alone.
-    return destination.replace("[", "").replace("]", "")
-
-
-def place_of(destination: str, *, ssh: Sequence[str] = ("ssh",)) -> Place:
-    """Ask `ssh` where it would go: an alias of the user's settings is nothing to the daemon."""
-    done = _run([*ssh, "-G", "--", check_destination(destination)], None)
-    facts = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
-    return Place(facts.get("hostname", destination.rpartition("@")[2]), int(facts.get("port", "22")))
-
-
-def run_script(destination: str, script: str, *, is_dry: bool, ssh: Sequence[str] = ("ssh",)) -> Outcome:
+def run_script(destination: str, script: str, *, is_dry: bool, ssh: Sequence[str] = SSH) -> Outcome:
     """Run the relay script there, showing (`is_dry`) or doing. Raises ChatVaultError with what went wrong."""
     command = _COMMAND.format(mode="show" if is_dry else "apply")
-    done = _run([*ssh, "-T", *_CONNECT, "--", check_destination(destination), command], script)
+    done = run_there(destination, command, script, ssh=ssh)
     lines = tuple(done.stdout.splitlines())
     for line in lines:
         if line.startswith("error "):
@@ -74,28 +79,15 @@ def run_script(destination: str, script: str, *, is_dry: bool, ssh: Sequence[str
     )
 
 
-def _run(command: Sequence[str], stdin: str | None) -> "subprocess.CompletedProcess[str]":
-    try:
-        return subprocess.run(
-            command, input=stdin or "", capture_output=True, text=True, timeout=_SECONDS, check=False
-        )
-    except FileNotFoundError as exc:
-        raise ChatVaultError(
-            "there is no `ssh` command on this machine",
-            hint="`chatvault tunnel setup USER@HOST --print` gives the script to run there by hand",
-        ) from exc
-    except subprocess.TimeoutExpired as exc:
-        raise ChatVaultError(f"{command[0]} did not come back within {_SECONDS:.0f} s") from exc
-
-
 def _failure(destination: str, done: "subprocess.CompletedProcess[str]") -> ChatVaultError:
-    said = " ".join((done.stderr or done.stdout).split())[-300:]
-    if "sudo" in said:
-        return ChatVaultError(
-            f"{destination}: sudo asks for a password, and there is nobody to ask",
-            hint=f"chatvault tunnel setup {destination} --print, and run that script there with sudo",
-        )
+    said = " ".join((done.stderr or done.stdout).split())
+    for sign, message, hint in _FAILURES:
+        found = re.search(sign, said)
+        if found is not None:
+            host = found.groupdict().get("host") or destination.rpartition("@")[2]
+            words = {"to": destination, "host": host, "said": said.removeprefix(f"{destination}: ")[-300:]}
+            return ChatVaultError(message.format(**words), hint=hint.format(**words))
     return ChatVaultError(
-        f"{destination}: {said or 'the script did not run to its end'}",
+        f"{destination}: {said[-300:] or 'the script did not run to its end'}",
         hint=f"does `ssh {destination}` work?",
     )

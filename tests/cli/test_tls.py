@@ -38,6 +38,24 @@ def test_the_names_devices_use_are_taken_from_the_settings(context: Context, tmp
     assert "0.0.0.0" not in made.names
 
 
+def test_a_name_in_two_spellings_is_one_name(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "tunnel: {host: '2001:DB8:0::5'}\nproviders: {echo: {kind: echo}}\n"
+    )
+    given = (
+        "[::1]",
+        "0:0:0:0:0:0:0:1",
+        "GW.example.org",
+        "gw.example.org",
+        "[2001:db8::5]",
+        "Bücher.example",
+    )
+    made = tls_desk.make(context, names=given, out=None)
+    names = ["::1", "gw.example.org", "2001:db8::5", "xn--bcher-kva.example", "127.0.0.1", "localhost"]
+    assert made.as_json()["names"] == names
+    assert read_facts(made.cert).names == tuple(names)
+
+
 def test_a_second_run_keeps_the_authority_and_the_names(context: Context) -> None:
     first = tls_desk.make(context, names=("gw.example.org",), out=None)
     old = read_facts(first.cert).fingerprint
@@ -64,7 +82,7 @@ def test_an_authority_that_can_not_be_read_is_named(context: Context, name: str,
     assert raised.value.hint == "move ca.crt and ca.key away"
 
 
-@pytest.mark.parametrize("name", ["", "a b", "https://gw.example.org", "name\n"])
+@pytest.mark.parametrize("name", ["", "a b", "https://gw.example.org", "name\n", "[::1", "[gw.example.org]"])
 def test_what_is_no_name_is_refused_and_nothing_is_written(
     context: Context, tmp_path: Path, name: str
 ) -> None:

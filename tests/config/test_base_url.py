@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chatvault.config.base_url import base_url
+from chatvault.config.base_url import base_url, public_url
 from chatvault.config.settings import ServerSettings, Settings, TlsSettings, TunnelSettings
 
 TLS = TlsSettings(cert=Path("c"), key=Path("k"))
@@ -26,3 +26,19 @@ ALL: Settings[object] = Settings(path=Path("c.yaml"))
 )
 def test_the_outermost_address_counts(server: ServerSettings, tunnel: TunnelSettings, url: str) -> None:
     assert base_url(replace(ALL, server=server, tunnel=tunnel)) == url
+
+
+@pytest.mark.parametrize("end", ["", "/", "//", "/v1", "/v1/", "/v1//", "//v1/"])
+@pytest.mark.parametrize(
+    "start", ["https://h.example", "http://h.example:8443", "https://h.example/gw", "http://v1"]
+)
+def test_an_address_is_the_same_with_the_apis_path_and_without(start: str, end: str) -> None:
+    settings = replace(ALL, server=ServerSettings(public_url=f"{start}{end}"))
+    assert (base_url(settings), public_url(settings)) == (start, start)
+
+
+def test_the_relay_is_an_address_while_its_tunnel_is_down_too() -> None:
+    settings = replace(ALL, tunnel=TunnelSettings(enabled=False, host="2001:db8::5", remote_port=443))
+    assert public_url(settings) == "http://[2001:db8::5]:443"
+    assert public_url(replace(settings, server=ServerSettings(tls=TLS))) == "https://[2001:db8::5]:443"
+    assert public_url(ALL) is None

@@ -249,7 +249,7 @@ def test_a_certificate_lets_a_tunnel_come_up_that_waited_for_one(tmp_path: Path)
         # Its outside check dials what is served now.
         await until(lambda: house.task.status()["outside"] is not None)
         # The name is free for another; the link knows nothing of it.
-        named = replace(server, public_url="https://vault.example.org")
+        named = replace(server, public_url="https://vault.example.org/v1/")
         settings = _settings(house.host, allow_plain_http=False, server=named)
         assert await house.reload(settings) is None
         assert (house.state, house.task.status()["reconnects"]) == ("up", 0)

@@ -52,6 +52,16 @@ def test_a_dry_run_changes_nothing_at_all(there: World) -> None:
         assert sorted(fresh.home.rglob("*")) == local
 
 
+def test_without_a_terminal_nothing_is_changed_unless_told_to(there: World) -> None:
+    with there.daemon(_settings_of(user="asked7"), is_set_up=False, is_started=False) as fresh:
+        before = _state(there)
+        done = fresh.run("tunnel", "setup", _DESTINATION)
+        assert done.returncode == 2
+        assert "would make the system user asked7" in done.stdout
+        assert "there is no one to ask" in done.stderr
+        assert _state(there) == before
+
+
 def test_programs_are_told_what_would_be_changed(there: World, daemon: HomeDaemon) -> None:
     told = daemon.json("tunnel", "setup", _DESTINATION, "--dry-run")
     assert (told["schema"], told["relay"], told["port"], told["dry_run"]) == (1, RELAY_HOST, 22, True)
@@ -88,7 +98,7 @@ def test_settings_that_sshd_refuses_are_taken_back(there: World, daemon: HomeDae
     there.relay.write(dropin, "NoSuchOption yes\n")
     try:
         before = _state(there)
-        done = daemon.run("tunnel", "setup", _DESTINATION)
+        done = daemon.run("tunnel", "setup", _DESTINATION, "--yes")
         assert done.returncode == 1
         assert "broken" in done.stderr
         assert _state(there) == before
@@ -122,7 +132,7 @@ def test_a_login_that_setup_did_not_make_is_refused_untouched(
     there.net.relay.run("sh", "-c", f"id {user} >/dev/null 2>&1 || {made_by}")
     with there.daemon(_settings_of(user=user), is_set_up=False, is_started=False) as fresh:
         before = _state(there)
-        done = fresh.run("tunnel", "setup", _DESTINATION, *(["--dry-run"] if dry else []))
+        done = fresh.run("tunnel", "setup", _DESTINATION, "--dry-run" if dry else "--yes")
         assert done.returncode == 1
         assert f"the user {user} is there already and was not made by this setup" in done.stderr
         assert _state(there) == before
@@ -135,7 +145,7 @@ def test_an_include_that_would_wake_other_settings_is_taken_back(there: World, d
     there.relay.write("/etc/ssh/sshd_config.d/50-asleep.conf", "PasswordAuthentication yes\n")
     try:
         before = _files(there)
-        done = daemon.run("tunnel", "setup", _DESTINATION)
+        done = daemon.run("tunnel", "setup", _DESTINATION, "--yes")
         assert done.returncode == 1
         assert "was passwordauthentication no" in done.stderr
         assert "now passwordauthentication yes" in done.stderr
@@ -153,7 +163,7 @@ def test_an_include_that_wakes_a_broken_file_is_taken_back(there: World, daemon:
     there.relay.write("/etc/ssh/sshd_config.d/50-broken.conf", "NoSuchOption yes\n")
     try:
         before = _files(there)
-        done = daemon.run("tunnel", "setup", _DESTINATION)
+        done = daemon.run("tunnel", "setup", _DESTINATION, "--yes")
         assert done.returncode == 1
         assert "does not accept the new settings" in done.stderr
         assert _files(there) == before
@@ -168,13 +178,13 @@ def test_a_limit_that_another_line_overrides_is_an_error(there: World, daemon: H
     there.relay.write("/etc/ssh/sshd_config.d/00-early.conf", f"Match all\n  {line}\n")
     try:
         before = _files(there)
-        for more in ([], ["--dry-run"]):
+        for more in (["--yes"], ["--dry-run"]):
             done = daemon.run("tunnel", "setup", _DESTINATION, *more)
             assert done.returncode == 1
             assert f"'{line.lower()}' holds for chatvault-relay" in done.stderr
             assert _files(there) == before
         with there.daemon(_settings_of(user="fresh7"), is_set_up=False, is_started=False) as fresh:
-            assert fresh.run("tunnel", "setup", _DESTINATION).returncode == 1
+            assert fresh.run("tunnel", "setup", _DESTINATION, "--yes").returncode == 1
         assert "fresh7" not in there.relay.read("/etc/passwd")
         assert _files(there) == before
     finally:

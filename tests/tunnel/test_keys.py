@@ -11,7 +11,7 @@ import pytest
 from chatvault.errors import ChatVaultError, UsageError
 from chatvault.tunnel import keys, known_hosts
 from chatvault.tunnel.relay_script import relay_script
-from chatvault.tunnel.setup import check_destination
+from chatvault.tunnel.user_ssh import check_destination
 
 
 def _host_key() -> str:

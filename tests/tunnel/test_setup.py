@@ -33,3 +33,36 @@ def test_a_host_that_does_not_answer_is_given_up_soon(tmp_path: Path) -> None:
     with pytest.raises(ChatVaultError, match="timed out"):
         run_script("me@relay", "", is_dry=True, ssh=(sys.executable, "-c", record))
     assert "ConnectTimeout=" in asked.read_text()
+
+
+@pytest.mark.parametrize(
+    ("said", "message", "hint"),
+    [
+        ("@@@\nHost key for bastion has changed and you…", "bastion shows another host key", "-R bastion"),
+        ("Host key verification failed.", "does not know the host key of relay", "`ssh me@relay`"),
+        (
+            "No ED25519 host key is known for hop and you…\r\nHost key verification failed.",
+            "does not know the host key of hop",
+            "`ssh me@relay`",
+        ),
+        ("me@relay: Permission denied (publickey).", "me@relay: Permission denied (publickey).", "ec2-user"),
+        (
+            "ssh: Could not resolve hostname relay: Name or service not known",
+            "resolve hostname",
+            "name right",
+        ),
+        ("ssh: connect to host relay port 22: Connection timed out", "timed out", "security group"),
+        ("sh: 1: exec: sudo: not found", "no sudo there", "--print"),
+        ("sudo: a password is required", "sudo asks for a password", "--print"),
+        ("Sorry, user me may not run sudo on relay.", "may not run sudo", "--print"),
+        ("This account is currently not available.", "not available", "does `ssh me@relay` work?"),
+        ("", "did not run to its end", "does `ssh me@relay` work?"),
+    ],
+)
+def test_what_ssh_says_is_told_with_what_to_do(said: str, message: str, hint: str) -> None:
+    speak = f"import sys; sys.stderr.write({said!r}); sys.exit(255)"
+    with pytest.raises(ChatVaultError) as raised:
+        run_script("me@relay", "", is_dry=True, ssh=(sys.executable, "-c", speak))
+    assert message in raised.value.message
+    assert raised.value.message.count("me@relay") < 2
+    assert hint in (raised.value.hint or "")

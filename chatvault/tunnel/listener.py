@@ -181,10 +181,12 @@ class ChannelSession(Session):
         self._doorway = doorway
         self._link = link
         self._peer = peer
+        self._channel: Any = None
         self._transport: ChannelTransport | None = None
 
     def connection_made(self, chan: Any) -> None:
         """Start serving."""
+        self._channel = chan
         self._doorway.keep(self)
 
         def start() -> None:
@@ -227,6 +229,9 @@ class ChannelSession(Session):
         """End the connection at once."""
         if self._transport is not None:
             self._transport.abort()
+        else:
+            # Nothing came of it: there is no more than the channel.
+            self._channel.abort()
 
     def _guarded(self, work: Callable[..., None], *args: Any) -> None:
         try:

@@ -36,10 +36,6 @@ class LinkFault(ChatVaultError):
         self.fault = fault
 
 
-class Contended(LinkFault):
-    """Another daemon answers on the port."""
-
-
 # What an attempt may end with; `explain` has words for each.
 ERRORS = (OSError, asyncssh.Error, LinkFault, ValueError)
 CHANGED = Fault("broken", "the settings have changed")

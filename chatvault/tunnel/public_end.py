@@ -2,7 +2,7 @@
 
 from chatvault.core.backoff import TakeOvers
 from chatvault.tunnel.certificate import TlsProvider, presented_certificate
-from chatvault.tunnel.faults import Contended, Fault, LinkFault
+from chatvault.tunnel.faults import Fault, LinkFault
 from chatvault.tunnel.probe import Identity, Outside, look_from_outside
 from chatvault.tunnel.relay import Plan
 from chatvault.tunnel.tools import Tools
@@ -34,13 +34,13 @@ class PublicEnd:
         )
 
     async def check_take_over(self, plan: Plan) -> None:
-        """Raise Contended where another daemon answers on the port, LinkFault where something else does."""
+        """Raise LinkFault where another daemon answers on the port, or something else does."""
         now, relay = self._tools.clock(), plan.relay
         met = await self.look(plan, seconds=_ALIVE_SECONDS)
         if met.verdict == "other_daemon" or self._take_overs.is_a_fight(now):
-            raise Contended(
+            raise LinkFault(
                 Fault(
-                    "busy",
+                    "contended",
                     f"another ChatVault uses port {relay.public_port} on {relay.host}",
                     "stop the other one, or give each a relay or a tunnel.remote_port of its own",
                 )

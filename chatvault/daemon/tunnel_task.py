@@ -65,6 +65,7 @@ class TunnelTask:
         self._plan = plan_of(settings, self._ssh_dir)
         self._tunnel: Tunnel | None = None
         self._is_there = asyncio.Event()
+        self._is_stopping = False
         if self._plan is not None:
             self._make(self._plan)
             self._want(settings.tunnel.enabled, drain_seconds=0.0)
@@ -121,7 +122,8 @@ class TunnelTask:
         await self._news.note_end()
 
     def stop_accepting(self) -> None:
-        """Close the public port; running answers go on."""
+        """Close the public port, and open none any more; running answers go on."""
+        self._is_stopping = True
         if self._tunnel is not None:
             self._tunnel.stop_accepting()
 
@@ -152,7 +154,7 @@ class TunnelTask:
         return Step(lambda: self._take(settings, plan, effect), effect)
 
     def _is_wanted_by(self, settings: AnySettings) -> bool:
-        if settings.tunnel.host is None:
+        if self._is_stopping or settings.tunnel.host is None:
             return False
         if self._tunnel is None or settings.tunnel.enabled != self._settings.tunnel.enabled:
             return settings.tunnel.enabled
@@ -209,6 +211,8 @@ class TunnelTask:
 
     async def _up(self, body: JsonObject) -> JsonObject:
         tunnel = self._needed()
+        if self._is_stopping:
+            raise ChatVaultError("the daemon is stopping, and opens nothing any more", hint="chatvault serve")
         tunnel.up()
         return status_json(await tunnel.outcome(seconds=_UP_SECONDS))
 

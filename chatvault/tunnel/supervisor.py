@@ -11,9 +11,10 @@ answers that run through the old link end there.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from chatvault.tunnel.farewell import Farewell, Farewells
-from chatvault.tunnel.faults import CHANGED
+from chatvault.tunnel.faults import CHANGED, STOPS
 from chatvault.tunnel.keeper import Keeper
 from chatvault.tunnel.link import Link
 from chatvault.tunnel.link_end import LinkEnd, Lost, Parted, Turn
@@ -56,6 +57,7 @@ class Tunnel:
         self._patience = Patience(tools.chance)
         self._wanted, self._nudge = asyncio.Event(), asyncio.Event()
         self._turn, self._has_turned = Turn(), asyncio.Event()
+        self._is_stopping = False
         self._farewells = Farewells()
         self._trips = RoundTrips(self._keeper.is_up, lambda: self._keeper.link)
         self._outside = OutsideWatch(self._keeper.is_up, self.look, on_outside)
@@ -68,7 +70,9 @@ class Tunnel:
         return self._wanted.is_set()
 
     def up(self) -> None:
-        """Want the tunnel; where it is wanted already, try at once."""
+        """Want the tunnel; where it is wanted already, try at once. Once it stops, that is not heard."""
+        if self._is_stopping:
+            return
         self._patience.forget()
         self._standing.settled.clear()
         if self._keeper.is_up.is_set() and not self._has_turned.is_set():
@@ -102,8 +106,15 @@ class Tunnel:
         self._nudge.set()
 
     def stop_accepting(self) -> None:
-        """Have the relay close the public port; connections there are go on."""
-        if self._keeper.link is not None:
+        """Open nothing from now on, and have the relay close the public port; connections there are go on."""
+        self._is_stopping = True
+        self._wanted.clear()
+        self._turn = replace(self._turn, why=STOPS)
+        self._nudge.set()
+        if self._keeper.link is None:
+            self._has_turned.set()
+        else:
+            # The daemon ends it, last of all; if it is lost before, no other is made.
             self._keeper.link.stop_listening()
 
     # --- how it is

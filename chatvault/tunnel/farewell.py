@@ -51,6 +51,10 @@ class Farewells:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def are_said(self) -> bool:
+        """Whether answers may still run in an old link."""
+        return bool(self._tasks)
+
     def begin(self, farewell: Farewell, tasks: asyncio.TaskGroup) -> None:
         """See a link out, as one of `tasks`."""
         task = tasks.create_task(farewell.run(), name="tunnel: old link")

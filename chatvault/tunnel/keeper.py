@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from chatvault.tunnel.farewell import Farewells
 from chatvault.tunnel.faults import ERRORS, NO_TLS, explain
 from chatvault.tunnel.link import Link, connect
 from chatvault.tunnel.link_end import LinkEnd, Lost, Parted
@@ -23,6 +24,7 @@ class Keeper:
         self,
         make_doorway: Callable[[Relay, Traffic], Doorway],
         public_end: PublicEnd,
+        farewells: Farewells,
         *,
         tools: Tools,
         on_up: Callable[[], None],
@@ -30,6 +32,7 @@ class Keeper:
     ) -> None:
         self._make_doorway = make_doorway
         self._public_end = public_end
+        self._farewells = farewells
         self._tools = tools
         self._on_up = on_up
         self._on_end = on_end
@@ -63,7 +66,9 @@ class Keeper:
                     doorway,
                     parked=self.parked,
                     is_port_ours=is_port_ours,
-                    may_take_over=lambda: self._public_end.check_take_over(plan),
+                    may_take_over=lambda: self._public_end.check_take_over(
+                        plan, are_answers_running=self._farewells.are_said
+                    ),
                 )
             except BaseException:
                 link.abort()

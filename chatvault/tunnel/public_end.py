@@ -1,5 +1,7 @@
 """The public port as it looks from outside: who answers there, and whether it may be taken over."""
 
+from collections.abc import Callable
+
 from chatvault.core.backoff import TakeOvers
 from chatvault.tunnel.certificate import TlsProvider, presented_certificate
 from chatvault.tunnel.faults import Fault, LinkFault
@@ -33,8 +35,12 @@ class PublicEnd:
             plan.public_url, self._identity, self._tools.nonce(), certificate=certificate, seconds=seconds
         )
 
-    async def check_take_over(self, plan: Plan) -> None:
-        """Raise LinkFault where another daemon answers on the port, or something else does."""
+    async def check_take_over(self, plan: Plan, *, are_answers_running: Callable[[], bool]) -> None:
+        """Raise LinkFault where another daemon answers on the port, or something else does.
+
+        So it does while `are_answers_running` in old links: a take-over ends all sessions but the one it is
+        asked for by.
+        """
         now, relay = self._tools.clock(), plan.relay
         met = await self.look(plan, seconds=_ALIVE_SECONDS)
         if met.verdict == "other_daemon" or self._take_overs.is_a_fight(now):
@@ -47,4 +53,12 @@ class PublicEnd:
             )
         if met.verdict == "stranger":
             raise LinkFault(Fault("busy", met.detail, met.fix))
+        if are_answers_running():
+            raise LinkFault(
+                Fault(
+                    "busy",
+                    f"an old session holds port {relay.public_port} on {relay.host}",
+                    "it is ended as soon as the answers that still run through an old link have",
+                )
+            )
         self._take_overs = self._take_overs.with_one_at(now)

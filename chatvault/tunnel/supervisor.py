@@ -51,14 +51,19 @@ class Tunnel:
         self._public_end = public_end
         self._tools = tools
         self._standing = Standing(tools, on_change)
+        self._farewells = Farewells()
         self._keeper = Keeper(
-            make_doorway, public_end, tools=tools, on_up=self._standing.up, on_end=self._link_ended
+            make_doorway,
+            public_end,
+            self._farewells,
+            tools=tools,
+            on_up=self._standing.up,
+            on_end=self._link_ended,
         )
         self._patience = Patience(tools.chance)
         self._wanted, self._nudge = asyncio.Event(), asyncio.Event()
         self._turn, self._has_turned = Turn(), asyncio.Event()
         self._is_stopping = False
-        self._farewells = Farewells()
         self._trips = RoundTrips(self._keeper.is_up, lambda: self._keeper.link)
         self._outside = OutsideWatch(self._keeper.is_up, self.look, on_outside)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -151,6 +152,37 @@ async def _is_refused(port: int) -> bool:
         return True
     writer.close()
     return False
+
+
+def test_a_dead_session_on_the_new_port_is_ended_only_when_the_answers_in_the_old_link_have(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = socket.create_server(("127.0.0.1", 0))
+    has_taken_over: list[bool] = []
+
+    async def body(there: There) -> None:
+        relay = there.host.relay
+        reader, writer = await _begin(relay.public_port)
+
+        async def take_over(connection: asyncssh.SSHClientConnection) -> int:
+            has_taken_over.append(there.host.connections[0].is_closed())
+            dead.close()
+            return 1
+
+        monkeypatch.setattr(link, "take_over", take_over)
+        other = replace(relay, public_port=dead.getsockname()[1])
+        there.use(other)
+        await there.reach("backoff")
+        assert f"an old session holds port {other.public_port}" in (there.tunnel.status().reason or "")
+        there.app.go.set()
+        assert (await reader.read()).endswith(b"ended\r\n0\r\n\r\n")
+        writer.close()
+        await there.reach("up", reconnects=1)
+        assert has_taken_over == [True]
+        assert b"hello" in await _hello(other.public_port)
+
+    with dead:
+        _with(run, tmp_path, body)
 
 
 @pytest.mark.parametrize("is_same_port", [True, False])

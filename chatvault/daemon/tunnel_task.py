@@ -40,7 +40,8 @@ _OPENED, _REPLACED, _CLOSED = "opened", "replaced", "closed"
 class TunnelTask:
     """The daemon's tunnel; without a relay in the settings it is off, and says what to do.
 
-    Its connections are served by `server`; `admit` says whether one more from an address may come in.
+    Its connections are served by `server`; `admit` says whether one more from an address may come in; `cut`
+    ends the answers through a doorway, with a word to their clients.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class TunnelTask:
         *,
         server: HttpServer,
         admit: Callable[[str], bool],
+        cut: Callable[[object], object],
         identity: Identity,
         spawn: Spawn,
     ) -> None:
@@ -59,6 +61,7 @@ class TunnelTask:
         self._server = server
         self._make_protocol = server.protocol_factory(via="tunnel")
         self._admit = admit
+        self._cut = cut
         self._identity = identity
         self._news = TunnelNews(store, spawn, is_plain=lambda: not server.is_tls, relay=self._relay)
         self._started_ms = now_ms()
@@ -102,6 +105,7 @@ class TunnelTask:
             local=(relay.host, relay.public_port),
             admit=self._admit,
             let_go=self._server.let_go,
+            cut=self._cut,
         )
 
     def _context(self) -> ssl.SSLContext | None:

@@ -12,11 +12,11 @@ from chatvault.tunnel.listener import Doorway
 class Turn:
     """Why what is kept is not what is wanted any more; None: a person said so, which needs no reason.
 
-    Running answers may take `drain_seconds` to end; None: they are cut.
+    Running answers may take `drain_seconds` to end; then they are cut.
     """
 
     why: Fault | None = None
-    drain_seconds: float | None = None
+    drain_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class Tunnel:
         """Want it no more; running answers are cut, or may take so long to end."""
         self._wanted.clear()
         if drain_seconds is None:
-            self._farewells.cut()
+            self._farewells.hurry()
             self._part(Turn())
         else:
             self._part(Turn(CHANGED, drain_seconds))
@@ -203,15 +203,16 @@ class Tunnel:
         """Have a link end as the turn wants it, and return when it has let go of the public port."""
         turn = self._turn
         self._standing.away()
-        if turn.drain_seconds is None:
-            await link.close()
-            return
         if self._wanted.is_set():
             self._standing.connecting(turn.why)
         farewell = Farewell(link, doorway, self._keeper.parked, seconds=turn.drain_seconds)
-        self._farewells.begin(farewell, tasks)
-        # It may be the same port that is asked for next.
-        await farewell.has_left_port.wait()
+        ending = self._farewells.begin(farewell, tasks)
+        if turn.why is None:
+            # Whoever closes it waits until all is closed.
+            await asyncio.wait({ending})
+        else:
+            # It may be the same port that is asked for next.
+            await farewell.has_left_port.wait()
 
     # --- what is noticed on the side
 

@@ -187,6 +187,26 @@ def test_reloads_in_a_row_leave_the_answer_that_runs_alone(there: World) -> None
         assert there.is_served()
 
 
+@pytest.mark.parametrize("is_by_settings", [True, False])
+def test_who_is_cut_with_the_old_link_hears_so_and_the_ledger_says_by_whom(
+    there: World, is_by_settings: bool
+) -> None:
+    with _home(there) as (daemon, _, config):
+        stream = Stream(there, daemon.add_token())
+        if is_by_settings:
+            moved = _with_tunnel(config, remote_bind="0.0.0.0")
+            daemon.write_config({**moved, "server": {**config["server"], "drain_seconds": 1}})
+            assert daemon.tell("/v1/reload")["tunnel"] == "replaced"
+        else:
+            assert daemon.tell("/v1/tunnel/down")["state"] == "off"
+        last = stream.end().rstrip().rpartition(b"\n")[2]
+        assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "stopping"
+        row = daemon.wait_for_rows(1)[0]
+        said = (row["status"], row["error_code"], row["http_status"], row["via"])
+        assert said == ("cancelled", "stopping", 200, "tunnel")
+        daemon.wait_for_log("the old link ends, and cuts 1 answer")
+
+
 def test_another_port_is_listened_on_and_looked_at_from_outside(there: World) -> None:
     with _home(there, is_any_port_allowed=True) as (daemon, held, config):
         secret = daemon.add_token()

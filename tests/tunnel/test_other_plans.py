@@ -37,9 +37,16 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @dataclass
 class App:
-    """Says hello; `/slow` says "begun", and "ended" when it is let."""
+    """Says hello; `/slow` says "begun", and "ended" when it is let, or "cut" where it hears that it is."""
 
     go: asyncio.Event = field(default_factory=asyncio.Event)
+    last: bytes = b"ended"
+    is_deaf: bool = True
+
+    def cut(self, doorway: object) -> None:
+        if not self.is_deaf:
+            self.last = b"cut"
+            self.go.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -48,7 +55,7 @@ class App:
             await self.go.wait()
             # More than the windows on the way hold: it must not be cut off with the link.
             await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
-            await send({"type": "http.response.body", "body": b"ended"})
+            await send({"type": "http.response.body", "body": self.last})
         else:
             await send({"type": "http.response.body", "body": b"hello"})
 
@@ -89,7 +96,14 @@ async def _up(folder: Path) -> AsyncIterator[There]:
 
     def make_doorway(relay: Relay, traffic: Traffic) -> Doorway:
         local = ("127.0.0.1", relay.public_port)
-        return Doorway(make_protocol, traffic, local=local, admit=lambda address: True, let_go=server.let_go)
+        return Doorway(
+            make_protocol,
+            traffic,
+            local=local,
+            admit=lambda address: True,
+            let_go=server.let_go,
+            cut=app.cut,
+        )
 
     tools = Tools(
         clock=time.monotonic,
@@ -242,6 +256,25 @@ def test_an_answer_that_does_not_end_is_cut_when_its_time_is_over(run: Run, tmp_
         writer.close()
         await until(there.host.connections[0].is_closed)
         await there.reach("up", reconnects=1)
+
+    _with(run, tmp_path, body)
+
+
+@pytest.mark.parametrize("is_by_settings", [True, False])
+def test_who_is_cut_is_told_before_the_link_ends(run: Run, tmp_path: Path, is_by_settings: bool) -> None:
+    async def body(there: There) -> None:
+        relay = there.host.relay
+        there.app.is_deaf = False
+        reader, writer = await _begin(relay.public_port)
+        if is_by_settings:
+            there.use(replace(relay, user="other"), drain_seconds=0.2)
+        else:
+            there.tunnel.down()
+            assert (await there.tunnel.off(seconds=20)).reason is None
+            await until(there.host.connections[0].is_closed)
+        assert (await reader.read()).endswith(b"cut\r\n0\r\n\r\n")
+        writer.close()
+        await until(there.host.connections[0].is_closed)
 
     _with(run, tmp_path, body)
 

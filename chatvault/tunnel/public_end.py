@@ -57,8 +57,8 @@ class PublicEnd:
             raise LinkFault(
                 Fault(
                     "busy",
-                    f"an old session holds port {relay.public_port} on {relay.host}",
-                    "it is ended as soon as the answers that still run through an old link have",
+                    f"port {relay.public_port} on {relay.host} is taken, and nothing answers there",
+                    "an old session that may hold it is ended once the answers in the link from before have",
                 )
             )
         self._take_overs = self._take_overs.with_one_at(now)

@@ -248,7 +248,7 @@ def test_a_dead_session_on_another_port_is_ended_once_the_answer_that_runs_has(
             daemon.write_config(_with_tunnel(config, remote_port=4003))
             assert daemon.tell("/v1/reload")["tunnel"] == "replaced"
             daemon.wait_for("backoff")
-            assert "an old session holds port 4003" in daemon.tunnel()["reason"]
+            assert "once the answers" in daemon.tunnel()["hint"]
             assert not stream.is_over
             held.go.set()
             assert hear(stream.end()).is_done

@@ -90,8 +90,8 @@ class Daemon:
         gateway = assembly.gateway(engine, settings, self._identity)
         server = HttpServer(gateway, listeners, guard=public.guard, certificates=public.certificates)
         door = FrontDoor(public, server, settings, supervisor=self._supervisor, health=self._health)
-        tunnel = self._tunnel(server)
         self._running = assembly.running
+        tunnel = self._tunnel(server)
         reloader = Reloader(
             settings,
             engine,
@@ -202,6 +202,7 @@ class Daemon:
             self._store,
             server=server,
             admit=lambda address: not self._public.guard.is_greedy(address, via="tunnel"),
+            cut=self._running.end_doorway,
             identity=self._identity,
             spawn=self._supervisor.spawn,
         )

@@ -40,7 +40,8 @@ _OPENED, _REPLACED, _CLOSED = "opened", "replaced", "closed"
 class TunnelTask:
     """The daemon's tunnel; without a relay in the settings it is off, and says what to do.
 
-    Its connections are served by `server`; `admit` says whether one more from an address may come in.
+    Its connections are served by `server`; `admit` says whether one more from an address may come in; `cut`
+    ends the answers through a doorway, with a word to their clients.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class TunnelTask:
         *,
         server: HttpServer,
         admit: Callable[[str], bool],
+        cut: Callable[[object], object],
         identity: Identity,
         spawn: Spawn,
     ) -> None:
@@ -59,12 +61,14 @@ class TunnelTask:
         self._server = server
         self._make_protocol = server.protocol_factory(via="tunnel")
         self._admit = admit
+        self._cut = cut
         self._identity = identity
         self._news = TunnelNews(store, spawn, is_plain=lambda: not server.is_tls, relay=self._relay)
         self._started_ms = now_ms()
         self._plan = plan_of(settings, self._ssh_dir)
         self._tunnel: Tunnel | None = None
         self._is_there = asyncio.Event()
+        self._is_stopping = False
         if self._plan is not None:
             self._make(self._plan)
             self._want(settings.tunnel.enabled, drain_seconds=0.0)
@@ -101,6 +105,7 @@ class TunnelTask:
             local=(relay.host, relay.public_port),
             admit=self._admit,
             let_go=self._server.let_go,
+            cut=self._cut,
         )
 
     def _context(self) -> ssl.SSLContext | None:
@@ -121,7 +126,8 @@ class TunnelTask:
         await self._news.note_end()
 
     def stop_accepting(self) -> None:
-        """Close the public port; running answers go on."""
+        """Close the public port, and open none any more; running answers go on."""
+        self._is_stopping = True
         if self._tunnel is not None:
             self._tunnel.stop_accepting()
 
@@ -152,7 +158,7 @@ class TunnelTask:
         return Step(lambda: self._take(settings, plan, effect), effect)
 
     def _is_wanted_by(self, settings: AnySettings) -> bool:
-        if settings.tunnel.host is None:
+        if self._is_stopping or settings.tunnel.host is None:
             return False
         if self._tunnel is None or settings.tunnel.enabled != self._settings.tunnel.enabled:
             return settings.tunnel.enabled
@@ -209,6 +215,8 @@ class TunnelTask:
 
     async def _up(self, body: JsonObject) -> JsonObject:
         tunnel = self._needed()
+        if self._is_stopping:
+            raise ChatVaultError("the daemon is stopping, and opens nothing any more", hint="chatvault serve")
         tunnel.up()
         return status_json(await tunnel.outcome(seconds=_UP_SECONDS))
 

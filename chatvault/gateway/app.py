@@ -108,16 +108,18 @@ class ChatRoute:
     def _call(self, scope: Scope, call_id: str, token: AccessToken, now_ms: int) -> Call:
         task = asyncio.current_task()
         assert task is not None
+        extensions = scope.get("extensions", {})
         return Call(
             call_id,
             token,
             started_ms=now_ms,
             started=self._clock(),
             client_ip=_address(scope),
-            via=scope.get("extensions", {}).get("chatvault.via", "local"),
+            via=extensions.get("chatvault.via", "local"),
             client=client_name(header(scope["headers"], b"user-agent")),
             endpoint=CHAT_PATH,
             task=task,
+            doorway=extensions.get("chatvault.doorway"),
         )
 
 

@@ -17,11 +17,15 @@ class Ending(StrEnum):
 
 
 class Call:
-    """One running request. `started_ms` is epoch milliseconds, `started` is monotonic seconds."""
+    """One running request. `started_ms` is epoch milliseconds, `started` is monotonic seconds.
+
+    `doorway` is what it came in by, where that may end before the gateway does: a tunnel's link.
+    """
 
     __slots__ = (
         "client",
         "client_ip",
+        "doorway",
         "ending",
         "endpoint",
         "id",
@@ -48,6 +52,7 @@ class Call:
         client: str,
         endpoint: str,
         task: asyncio.Task[object],
+        doorway: object = None,
     ) -> None:
         self.id = id
         self.token = token
@@ -58,6 +63,7 @@ class Call:
         self.client = client
         self.endpoint = endpoint
         self.task = task
+        self.doorway = doorway
         self.model_name = ""
         self.is_stream = False
         self.is_over = False
@@ -102,6 +108,10 @@ class RunningCalls:
     def end_token(self, token_id: str) -> int:
         """Cut all requests of a revoked access token; return how many there were."""
         return _end((call for call in self._calls if call.token.id == token_id), Ending.TOKEN_REVOKED)
+
+    def end_doorway(self, doorway: object) -> int:
+        """Cut all requests that came in by `doorway`, since that stops; return how many there were."""
+        return _end((call for call in self._calls if call.doorway is doorway), Ending.STOPPING)
 
     def end_all(self) -> int:
         """Cut all requests, since the daemon stops; return how many there were."""

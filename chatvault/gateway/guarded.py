@@ -98,6 +98,9 @@ class Guarded(HttpToolsProtocol):
                 return
         self._is_in = True
         self._due = guard.tick + guard.first_byte_ticks
+        doorway = transport.get_extra_info("doorway")
+        if doorway is not None:
+            self._extensions["chatvault.doorway"] = doorway
         super().connection_made(transport)
         # Now, since it may pause what has been made here: the end of a handshake can still be unsent.
         limit_unsent(transport)

@@ -12,14 +12,15 @@ _log = logging.getLogger("chatvault.tunnel")
 
 
 class Farewell:
-    """Close `link` when the answers through `doorway` have ended, or after `seconds`.
+    """Close `link` when the answers through `doorway` have ended, or after `seconds`, or when `hurry` is set.
 
-    `has_left_port` is set when the relay has let go of the public port, or can't be asked.
+    Answers that are cut end with a word to their clients. `has_left_port` is set when the relay has let go of
+    the public port, or can't be asked.
     """
 
     def __init__(self, link: Link, doorway: Doorway, parked: Parked, *, seconds: float) -> None:
         self.link = link
-        self.has_left_port = asyncio.Event()
+        self.has_left_port, self.hurry = asyncio.Event(), asyncio.Event()
         self._doorway = doorway
         self._parked = parked
         self._seconds = seconds
@@ -32,7 +33,7 @@ class Farewell:
             self.link.release(self._parked)
             return
         self.has_left_port.set()
-        cut = await self._doorway.drain(seconds=self._seconds)
+        cut = await self._doorway.drain(seconds=self._seconds, hurry=self.hurry)
         if cut:
             _log.warning("the old link ends, and cuts %s", counted(cut, "answer"))
         else:
@@ -49,21 +50,25 @@ class Farewells:
     """Those that are being said."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._said: dict[asyncio.Task[None], Farewell] = {}
 
-    def begin(self, farewell: Farewell, tasks: asyncio.TaskGroup) -> None:
-        """See a link out, as one of `tasks`."""
+    def are_said(self) -> bool:
+        """Whether answers may still run in an old link."""
+        return bool(self._said)
+
+    def begin(self, farewell: Farewell, tasks: asyncio.TaskGroup) -> asyncio.Task[None]:
+        """See a link out, as one of `tasks`, which is returned."""
         task = tasks.create_task(farewell.run(), name="tunnel: old link")
-        self._tasks.add(task)
+        self._said[task] = farewell
 
         def end(task: asyncio.Task[None]) -> None:
             # Here, since a task that is cancelled before its first step does not even begin.
-            self._tasks.discard(task)
-            farewell.end()
+            self._said.pop(task).end()
 
         task.add_done_callback(end)
+        return task
 
-    def cut(self) -> None:
-        """End those links at once."""
-        for task in self._tasks:
-            task.cancel()
+    def hurry(self) -> None:
+        """Have all of them cut what still runs."""
+        for farewell in self._said.values():
+            farewell.hurry.set()

@@ -36,13 +36,10 @@ class LinkFault(ChatVaultError):
         self.fault = fault
 
 
-class Contended(LinkFault):
-    """Another daemon answers on the port."""
-
-
 # What an attempt may end with; `explain` has words for each.
 ERRORS = (OSError, asyncssh.Error, LinkFault, ValueError)
 CHANGED = Fault("broken", "the settings have changed")
+STOPS = Fault("broken", "the daemon stops")
 NO_TLS = Fault(
     "permanent",
     "the tunnel stays down without TLS: access tokens would cross the internet in clear",

@@ -1,141 +1,117 @@
-"""One link after another to the relay of a plan: each made, held until it ends, and replaced in good time."""
+"""One link at a time: made, and held until it ends by itself or is to end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
-from chatvault.tunnel.farewell import Farewell
-from chatvault.tunnel.faults import ERRORS, NO_TLS, Contended, Fault, explain
+from chatvault.tunnel.farewell import Farewells
+from chatvault.tunnel.faults import ERRORS, NO_TLS, explain
 from chatvault.tunnel.link import Link, connect
+from chatvault.tunnel.link_end import LinkEnd, Lost, Parted
 from chatvault.tunnel.listener import Doorway, Traffic
-from chatvault.tunnel.patience import Patience
 from chatvault.tunnel.public_end import PublicEnd
 from chatvault.tunnel.relay import Plan, Relay
-from chatvault.tunnel.standing import Standing
 from chatvault.tunnel.takeover import Parked
 from chatvault.tunnel.tools import Tools
 
+_Result = TypeVar("_Result")
+
 
 class Keeper:
-    """Keep a link up while `keep` runs, and have `standing` tell how that goes.
-
-    `is_up` is set while `link` is one; `nudge` has the next attempt made at once; `on_end` is called when a
-    link has ended. Where `keep` is cancelled, its link is cut, or put into `leaving` if `drain_seconds` says
-    how long the answers through it may take.
-    """
+    """Keep a link. `is_up` is set while `link` is held, the one there is; `on_up` and `on_end` hear of it."""
 
     def __init__(
         self,
         make_doorway: Callable[[Relay, Traffic], Doorway],
         public_end: PublicEnd,
-        standing: Standing,
+        farewells: Farewells,
         *,
         tools: Tools,
+        on_up: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
         self._make_doorway = make_doorway
         self._public_end = public_end
-        self._standing = standing
+        self._farewells = farewells
         self._tools = tools
+        self._on_up = on_up
         self._on_end = on_end
         self.traffic = Traffic()
-        self.patience = Patience(tools.chance)
         self.parked = Parked()
-        self.nudge, self.is_up = asyncio.Event(), asyncio.Event()
+        self.is_up = asyncio.Event()
         self.link: Link | None = None
-        self.drain_seconds: float | None = None
-        self.leaving: Farewell | None = None
-        self._is_silent = self._is_contended = False
-
-    async def keep(self, plan: Callable[[], Plan], why: Fault | None) -> None:
-        """Keep a link to the relay of `plan` up, until cancelled; `why` says what it begins with."""
-        while True:
-            self.nudge.clear()
-            fault = await self._one_link(plan(), why)
-            why = None
-            away_seconds = self._standing.note_fault(fault)
-            await self._rest(fault, away_seconds)
 
     def may_follow(self, plan: Plan) -> bool:
         """Whether a link may be made for `plan`: without TLS on somebody's word alone."""
         return plan.allow_plain_http or self._public_end.is_tls
 
-    def lose(self, link: Link) -> None:
-        """End a link that was doubted and did not answer."""
-        if link is self.link:
-            self._is_silent = True
-            link.drop()
+    async def one_link(self, plan: Plan, turn: asyncio.Event, *, is_port_ours: bool) -> LinkEnd:
+        """Make a link and hold it, until it ends or `turn` is set; return how it ended, or why there is none.
 
-    async def _one_link(self, plan: Plan, why: Fault | None) -> Fault:
-        """Make a link and hold it until it ends; return why it ended, or could not be made."""
-        self._standing.enter("connecting", why)
-        self._is_silent = self._is_contended = False
+        `is_port_ours` says that an older link of this daemon's may have had the port a moment ago.
+        """
         if not self.may_follow(plan):
-            return NO_TLS
-        relay = plan.relay
-        doorway = self._make_doorway(relay, self.traffic)
-        link: Link | None = None
-        try:
-            link = await connect(relay)
-            await link.listen(
-                relay,
-                doorway,
-                parked=self.parked,
-                is_port_ours=why is not None,
-                may_take_over=lambda: self._public_end.check_take_over(plan),
-            )
-        except ERRORS as exc:
-            if link is not None:
-                link.abort()
-            self._is_contended = isinstance(exc, Contended)
-            self.patience.note_failure()
-            return explain(exc, relay=relay.name)
-        except BaseException:
-            if link is not None:
-                link.abort()
-            raise
-        return await self._hold(link, doorway, relay)
+            return Lost(NO_TLS)
+        doorway = self._make_doorway(plan.relay, self.traffic)
+        made = await _unless(turn, self._make(plan, doorway, is_port_ours=is_port_ours))
+        if isinstance(made, Link):
+            return await self._hold(made, doorway, plan.relay, turn=turn)
+        return made or Parted()
 
-    async def _hold(self, link: Link, doorway: Doorway, relay: Relay) -> Fault:
-        began = self._tools.clock()
-        self.link = link
-        self.is_up.set()
-        self._standing.enter_up()
+    async def _make(self, plan: Plan, doorway: Doorway, *, is_port_ours: bool) -> Link | Lost:
         try:
-            await link.wait_closed()
-        except BaseException:
-            await self._leave(link, doorway)
-            raise
+            link = await connect(plan.relay)
+            try:
+                await link.listen(
+                    doorway,
+                    parked=self.parked,
+                    is_port_ours=is_port_ours,
+                    may_take_over=lambda: self._public_end.check_take_over(
+                        plan, are_answers_running=self._farewells.are_said
+                    ),
+                )
+            except BaseException:
+                link.abort()
+                raise
+        except ERRORS as exc:
+            return Lost(explain(exc, relay=plan.relay.name))
+        # Before this task ends: whoever waits for it may be cancelled in the same moment.
+        self.link = link
+        return link
+
+    async def _hold(self, link: Link, doorway: Doorway, relay: Relay, *, turn: asyncio.Event) -> LinkEnd:
+        began = self._tools.clock()
+        self.is_up.set()
+        self._on_up()
+        try:
+            why = await _unless(turn, link.wait_closed())
         finally:
-            self.link = None
             self.is_up.clear()
             self._on_end()
-        fault = explain(link.end or ConnectionResetError("closed"), relay=relay.name)
-        if self._is_silent:
-            fault = Fault("silent", f"{relay.name} was not there after a sleep or a move")
+        self.link = None
+        if why is None:
+            return Parted((link, doorway))
+        fault = explain(why, relay=relay.name)
         link.release(self.parked if fault.kind == "silent" else None)
-        self.patience.note_loss(self._tools.clock() - began)
-        return fault
+        return Lost(fault, up_seconds=self._tools.clock() - began)
 
-    async def _leave(self, link: Link, doorway: Doorway) -> None:
-        if self.drain_seconds is None:
+    async def close(self) -> None:
+        """End the link there is, politely, and let go of what is parked."""
+        self.parked.close()
+        link, self.link = self.link, None
+        if link is not None:
             await link.close()
-        else:
-            self._standing.lost_at = self._tools.clock()
-            self.leaving = Farewell(link, doorway, self.parked, seconds=self.drain_seconds)
 
-    async def _rest(self, fault: Fault, away_seconds: float) -> None:
-        """Wait as long as `fault` asks for, or until something speaks for trying at once."""
-        if fault.is_permanent:
-            self._standing.enter("failed", fault)
-            await self.nudge.wait()
-            return
-        pause = self.patience.pause(fault, outage_seconds=away_seconds, is_contended=self._is_contended)
-        self._standing.retry_at = self._tools.clock() + pause
-        self._standing.enter("contended" if self._is_contended else "backoff", fault)
-        try:
-            async with asyncio.timeout(pause):
-                await self.nudge.wait()
-        except TimeoutError:
-            pass
-        finally:
-            self._standing.retry_at = None
+
+async def _unless(turn: asyncio.Event, work: Coroutine[Any, Any, _Result]) -> _Result | None:
+    """Return what comes of `work`, None where `turn` is set first: then it is cancelled."""
+    loop = asyncio.get_running_loop()
+    working = loop.create_task(work, name="tunnel: link")
+    turning = loop.create_task(turn.wait(), name="tunnel: turn")
+    try:
+        await asyncio.wait({working, turning}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
+        turning.cancel()
+        await asyncio.wait({working, turning})
+    return None if working.cancelled() else working.result()

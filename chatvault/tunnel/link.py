@@ -23,24 +23,19 @@ _RELEASE_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 class Link:
-    """A link that is up. `end` holds what ended it, once `wait_closed` has returned."""
+    """A link to `relay`, logged in."""
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, relay: Relay, login: Login) -> None:
+        self._relay = relay
         self._connection = login.connection
         self._watcher = login.watcher
         self._spare: socket.socket | None = login.spare
         self._hops = login.hops
         self._listener: asyncssh.SSHListener | None = None
-        self.took_over: int | None = None
-
-    @property
-    def end(self) -> Exception | None:
-        """What ended the link."""
-        return self._watcher.end
+        self._doubt: LinkFault | None = None
 
     async def listen(
         self,
-        relay: Relay,
         doorway: Doorway,
         *,
         parked: Parked,
@@ -63,23 +58,23 @@ class Link:
         # The way is good now, so a reset reaches sshd; whatever these sessions held is free before we ask.
         was_parked = parked.reset() > 0
         factory = doorway.session_factory(fair)
-        if await self._try_to_listen(relay, factory, again=was_parked or is_port_ours):
+        if await self._try_to_listen(factory, again=was_parked or is_port_ours):
             return
         await may_take_over()
-        self.took_over = await take_over(self._connection)
-        if self.took_over and await self._try_to_listen(relay, factory, again=True):
+        if await take_over(self._connection) and await self._try_to_listen(factory, again=True):
             return
         raise LinkFault(
             Fault(
                 "busy",
-                f"port {relay.public_port} on {relay.host} is taken, and nothing answers there",
+                f"port {self._relay.public_port} on {self._relay.host} is taken, and nothing answers there",
                 "an old session may hold it for minutes; a relay set up by ChatVault lets go at once",
             )
         )
 
     async def _try_to_listen(
-        self, relay: Relay, factory: Callable[[str, int], asyncssh.SSHTCPSession[bytes]], *, again: bool
+        self, factory: Callable[[str, int], asyncssh.SSHTCPSession[bytes]], *, again: bool
     ) -> bool:
+        relay = self._relay
         for pause in (0.0, *(_RELEASE_PAUSES if again else ())):
             await asyncio.sleep(pause)
             try:
@@ -89,10 +84,11 @@ class Link:
                     )
                 return True
             except asyncssh.ChannelListenError:
-                self._raise_if_forbidden(relay)
+                self._raise_if_forbidden()
         return False
 
-    def _raise_if_forbidden(self, relay: Relay) -> None:
+    def _raise_if_forbidden(self) -> None:
+        relay = self._relay
         for remark in self._watcher.remarks:
             if "forwarding refused" in remark or "disabled port forwarding" in remark:
                 raise LinkFault(
@@ -103,9 +99,10 @@ class Link:
                     )
                 )
 
-    async def wait_closed(self) -> None:
-        """Return when the link has ended."""
+    async def wait_closed(self) -> Exception:
+        """Return what ended the link, when it has ended."""
         await self._connection.wait_closed()
+        return self._doubt or self._watcher.end or ConnectionResetError("closed")
 
     async def round_trip(self, *, seconds: float) -> float | None:
         """Return the round-trip time to the relay in seconds, None where it can't be told.
@@ -147,7 +144,8 @@ class Link:
         self.abort()
 
     def drop(self) -> None:
-        """End a link that went silent. The TCP connection stays, until it is released."""
+        """End a link that was doubted and did not answer. The TCP connection stays, until it is released."""
+        self._doubt = LinkFault(Fault("silent", f"{self._relay.name} was not there after a sleep or a move"))
         self._connection.abort()
 
     def abort(self) -> None:
@@ -171,4 +169,4 @@ class Link:
 
 async def connect(relay: Relay) -> Link:
     """Log in to the relay within 10 s. Raises LinkFault, OSError, or an error of asyncssh."""
-    return Link(await log_in(relay))
+    return Link(relay, await log_in(relay))

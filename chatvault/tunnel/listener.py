@@ -28,6 +28,8 @@ _UNKNOWN = ("unknown", 0)
 # How long a connection that was made before the end may take to ask for something, and how often is looked.
 _FIRST_REQUEST_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
+# How long the word that an answer was cut may take to its client.
+_LAST_WORD_SECONDS = 2.0
 ProtocolFactory = Callable[[], asyncio.Protocol]
 LetGo = Callable[["Doorway", bool], int]
 
@@ -75,8 +77,8 @@ class Doorway:
     `make_protocol` makes what serves one, TLS included; `local` is the public address and port;
     `admit` says whether one more connection from an address may come in; `let_go` has those that came in by
     this doorway end after their running answers, of which it returns the number, and may be asked to spare
-    the ones that have not asked yet. The device's address is the relay's word: good for limits and logs,
-    never for permission.
+    the ones that have not asked yet; `cut` has those answers end now, and their clients told. The device's
+    address is the relay's word: good for limits and logs, never for permission.
     """
 
     def __init__(
@@ -87,12 +89,14 @@ class Doorway:
         local: tuple[str, int],
         admit: Callable[[str], bool],
         let_go: LetGo = lambda doorway, are_fresh_spared: 0,
+        cut: Callable[["Doorway"], object] = lambda doorway: None,
     ) -> None:
         self._make_protocol = make_protocol
         self.traffic = traffic
         self._local = local
         self._admit = admit
         self._let_go = let_go
+        self._cut = cut
         self._open = 0
         self._sessions: set[ChannelSession] = set()
 
@@ -153,8 +157,8 @@ class Doorway:
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
-    async def drain(self, *, seconds: float) -> int:
-        """Let running answers end, at most so long; cut the others, and return how many those were."""
+    async def drain(self, *, seconds: float, hurry: asyncio.Event) -> int:
+        """Let running answers end, at most so long, or until `hurry`; cut and count the others."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:
@@ -164,8 +168,13 @@ class Doorway:
             await asyncio.sleep(_LOOK_SECONDS)
             if not self._sessions:
                 return 0
-            if passed >= seconds:
+            if passed >= seconds or hurry.is_set():
                 break
+        self._cut(self)
+        began = loop.time()
+        while self._sessions and loop.time() - began < _LAST_WORD_SECONDS:
+            self._let_go(self, False)
+            await asyncio.sleep(_LOOK_SECONDS)
         for session in list(self._sessions):
             session.abort()
         return running
@@ -181,10 +190,12 @@ class ChannelSession(Session):
         self._doorway = doorway
         self._link = link
         self._peer = peer
+        self._channel: Any = None
         self._transport: ChannelTransport | None = None
 
     def connection_made(self, chan: Any) -> None:
         """Start serving."""
+        self._channel = chan
         self._doorway.keep(self)
 
         def start() -> None:
@@ -227,6 +238,9 @@ class ChannelSession(Session):
         """End the connection at once."""
         if self._transport is not None:
             self._transport.abort()
+        else:
+            # Nothing came of it: there is no more than the channel.
+            self._channel.abort()
 
     def _guarded(self, work: Callable[..., None], *args: Any) -> None:
         try:

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 from chatvault.core.backoff import is_stable, pause_seconds
-from chatvault.tunnel.faults import Fault
+from chatvault.tunnel.link_end import Lost
 
-_CONTENDED_SECONDS = 30.0
 _FLAP_SECONDS = 2.0
 _MOST_FLAPS = 5
 
@@ -15,28 +14,21 @@ class Patience:
 
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance
-        self._attempt = 0
-        self._is_lost_link = False
+        self._failures = 0
 
     def forget(self) -> None:
         """Begin anew: what went wrong before says nothing of what comes."""
-        self._attempt = 0
+        self._failures = 0
 
-    def note_failure(self) -> None:
-        """Take note that no link could be made."""
-        self._is_lost_link = False
-
-    def note_loss(self, up_seconds: float) -> None:
-        """Take note that a link has ended that stood for so long."""
-        self._is_lost_link = up_seconds >= _FLAP_SECONDS
-        if is_stable(up_seconds):
-            self._attempt = 0
-
-    def pause(self, fault: Fault, *, outage_seconds: float, is_contended: bool) -> float:
-        """Return how many seconds to wait after one more `fault`, which is not a permanent one."""
+    def pause(self, end: Lost, *, outage_seconds: float) -> float | None:
+        """Return how many seconds to wait after one more end, None where waiting is of no use."""
+        if end.fault.is_permanent:
+            return None
+        stood = 0.0 if end.up_seconds is None else end.up_seconds
+        if is_stable(stood):
+            self._failures = 0
         # A link that stood is replaced at once, unless it has gone again and again.
-        attempt = 0 if self._is_lost_link and self._attempt < _MOST_FLAPS else max(1, self._attempt)
-        self._attempt += 1
-        if is_contended:
-            return _CONTENDED_SECONDS * (0.7 + 0.3 * self._chance())
-        return pause_seconds(fault.kind, attempt, outage_seconds=outage_seconds, chance=self._chance())
+        is_at_once = stood >= _FLAP_SECONDS and self._failures < _MOST_FLAPS
+        attempt = 0 if is_at_once else max(1, self._failures)
+        self._failures += 1
+        return pause_seconds(end.fault.kind, attempt, outage_seconds=outage_seconds, chance=self._chance())

@@ -11,11 +11,15 @@ answers that run through the old link end there.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
-from chatvault.tunnel.farewell import Farewells
-from chatvault.tunnel.faults import CHANGED, Fault
+from chatvault.tunnel.farewell import Farewell, Farewells
+from chatvault.tunnel.faults import CHANGED, STOPS
 from chatvault.tunnel.keeper import Keeper
+from chatvault.tunnel.link import Link
+from chatvault.tunnel.link_end import LinkEnd, Lost, Parted, Turn
 from chatvault.tunnel.listener import Doorway, Traffic
+from chatvault.tunnel.patience import Patience
 from chatvault.tunnel.probe import Outside
 from chatvault.tunnel.public_end import PublicEnd
 from chatvault.tunnel.relay import Plan, Relay
@@ -47,11 +51,20 @@ class Tunnel:
         self._public_end = public_end
         self._tools = tools
         self._standing = Standing(tools, on_change)
-        self._keeper = Keeper(make_doorway, public_end, self._standing, tools=tools, on_end=self._link_ended)
-        # `_turn`: the link that is kept is not the one that is wanted any more.
-        self._wanted, self._turn = asyncio.Event(), asyncio.Event()
         self._farewells = Farewells()
-        self._trips = RoundTrips(self._keeper.is_up, lambda: self._keeper.link, self._keeper.lose)
+        self._keeper = Keeper(
+            make_doorway,
+            public_end,
+            self._farewells,
+            tools=tools,
+            on_up=self._standing.up,
+            on_end=self._link_ended,
+        )
+        self._patience = Patience(tools.chance)
+        self._wanted, self._nudge = asyncio.Event(), asyncio.Event()
+        self._turn, self._has_turned = Turn(), asyncio.Event()
+        self._is_stopping = False
+        self._trips = RoundTrips(self._keeper.is_up, lambda: self._keeper.link)
         self._outside = OutsideWatch(self._keeper.is_up, self.look, on_outside)
 
     # --- what is wanted
@@ -62,39 +75,51 @@ class Tunnel:
         return self._wanted.is_set()
 
     def up(self) -> None:
-        """Want the tunnel; where it is wanted already, try at once."""
-        self._keeper.patience.forget()
+        """Want the tunnel; where it is wanted already, try at once. Once it stops, that is not heard."""
+        if self._is_stopping:
+            return
+        self._patience.forget()
         self._standing.settled.clear()
-        if self._keeper.is_up.is_set() and not self._turn.is_set():
+        if self._keeper.is_up.is_set() and not self._has_turned.is_set():
             self._standing.settled.set()
         self._wanted.set()
-        self._keeper.nudge.set()
+        self._nudge.set()
 
     def down(self, *, drain_seconds: float | None = None) -> None:
         """Want it no more; running answers are cut, or may take so long to end."""
         self._wanted.clear()
         if drain_seconds is None:
-            self._farewells.cut()
-        self._part(drain_seconds)
+            self._farewells.hurry()
+            self._part(Turn())
+        else:
+            self._part(Turn(CHANGED, drain_seconds))
 
     def use(self, plan: Plan, *, drain_seconds: float) -> None:
         """Go by another plan. A link that it has no use for ends when its answers have; others stay."""
         before, self._plan = self._plan, plan
         self._outside.address_changed()
-        self._keeper.patience.forget()
+        self._patience.forget()
         if plan.relay != before.relay or not self._keeper.may_follow(plan):
-            self._part(drain_seconds)
+            self._part(Turn(CHANGED, drain_seconds))
         elif self._keeper.link is None:
             # What stood in the way may be gone.
-            self._keeper.nudge.set()
+            self._nudge.set()
 
-    def _part(self, drain_seconds: float | None) -> None:
-        self._keeper.drain_seconds = drain_seconds
-        self._turn.set()
+    def _part(self, turn: Turn) -> None:
+        self._turn = turn
+        self._has_turned.set()
+        self._nudge.set()
 
     def stop_accepting(self) -> None:
-        """Have the relay close the public port; connections there are go on."""
-        if self._keeper.link is not None:
+        """Open nothing from now on, and have the relay close the public port; connections there are go on."""
+        self._is_stopping = True
+        self._wanted.clear()
+        self._turn = replace(self._turn, why=STOPS)
+        self._nudge.set()
+        if self._keeper.link is None:
+            self._has_turned.set()
+        else:
+            # The daemon ends it, last of all; if it is lost before, no other is made.
             self._keeper.link.stop_listening()
 
     # --- how it is
@@ -140,40 +165,54 @@ class Tunnel:
                 tasks.create_task(self._outside.run(), name="tunnel: outside check")
                 await self._follow(tasks)
         finally:
-            self._keeper.parked.close()
-            if (leaving := self._keeper.leaving) is not None:
-                self._keeper.leaving = None
-                leaving.end()
+            await self._keeper.close()
 
     async def _follow(self, tasks: asyncio.TaskGroup) -> None:
-        """Keep up what is wanted, and after each turn what is wanted then."""
-        keeper = self._keeper
-        why: Fault | None = None
+        """Go from state to state."""
+        end: LinkEnd | None = None
         while True:
-            while not self._wanted.is_set():
-                await self._wanted.wait()
-                why = None
-            self._turn.clear()
-            keeper.drain_seconds = None
-            keeping = tasks.create_task(keeper.keep(lambda: self._plan, why), name="tunnel: link")
-            try:
-                await self._turn.wait()
-            finally:
-                keeping.cancel()
-                await asyncio.wait({keeping})
-            # A link that is cut is the user's word, and needs no reason.
-            why = None if keeper.drain_seconds is None else CHANGED
-            if (leaving := keeper.leaving) is not None:
-                keeper.leaving = None
-                if self._wanted.is_set():
-                    self._standing.enter("connecting", why)
-                self._farewells.begin(leaving, tasks)
-                # It may be the same port that is asked for next.
-                await leaving.has_left_port.wait()
             if not self._wanted.is_set():
-                self._standing.lost_at = None
-                keeper.parked.close()
-                self._standing.enter("off", why)
+                self._keeper.parked.close()
+                self._standing.off(self._turn.why)
+                await self._wanted.wait()
+                self._turn = Turn()
+            self._standing.connecting(self._turn.why)
+            self._turn = Turn()
+            self._has_turned.clear()
+            self._nudge.clear()
+            end = await self._keeper.one_link(
+                self._plan, self._has_turned, is_port_ours=isinstance(end, Parted)
+            )
+            if isinstance(end, Lost):
+                await self._rest(end)
+            elif end.standing is not None:
+                await self._see_out(*end.standing, tasks=tasks)
+
+    async def _rest(self, end: Lost) -> None:
+        """Wait as long as `end` asks for, or until something speaks for going on at once."""
+        self._standing.away(end.fault)
+        pause = self._patience.pause(end, outage_seconds=self._standing.away_seconds)
+        self._standing.waits(end.fault, pause)
+        try:
+            async with asyncio.timeout(pause):
+                await self._nudge.wait()
+        except TimeoutError:
+            pass
+
+    async def _see_out(self, link: Link, doorway: Doorway, *, tasks: asyncio.TaskGroup) -> None:
+        """Have a link end as the turn wants it, and return when it has let go of the public port."""
+        turn = self._turn
+        self._standing.away()
+        if self._wanted.is_set():
+            self._standing.connecting(turn.why)
+        farewell = Farewell(link, doorway, self._keeper.parked, seconds=turn.drain_seconds)
+        ending = self._farewells.begin(farewell, tasks)
+        if turn.why is None:
+            # Whoever closes it waits until all is closed.
+            await asyncio.wait({ending})
+        else:
+            # It may be the same port that is asked for next.
+            await farewell.has_left_port.wait()
 
     # --- what is noticed on the side
 
@@ -182,7 +221,7 @@ class Tunnel:
         self._outside.link_ended()
 
     def _woke(self, seconds: float) -> None:
-        self._keeper.patience.forget()
+        self._patience.forget()
         self._doubt(WAKE_SECONDS)
 
     def _network_changed(self) -> None:
@@ -193,4 +232,4 @@ class Tunnel:
         if self._keeper.link is not None:
             self._trips.doubt(seconds)
         elif self._standing.state == "backoff":
-            self._keeper.nudge.set()
+            self._nudge.set()

@@ -3,7 +3,8 @@
 sshd looks whether its client is alive only while the port is quiet: with anyone knocking there, a session
 cut off by the network keeps its listener until TCP gives up, a quarter of an hour later. Two ways free it at
 once: resetting the old TCP connection from this side, which was kept for that; and, where the relay was set
-up by `chatvault tunnel setup`, asking it to end this user's other sessions.
+up by `chatvault tunnel setup`, asking it to end this user's other sessions. It can't tell them
+apart, so that waits until no answer runs in any of ours.
 """
 
 import asyncio

@@ -20,15 +20,12 @@ _LOOK_AGAIN = 60.0
 class RoundTrips:
     """Measure the round trip to the relay, and prove the link when something speaks against it.
 
-    `seconds` is the last one; `lose` is given a link that did not answer in time when it was in doubt.
+    `seconds` is the last one. A link that does not answer in time when it is in doubt is dropped.
     """
 
-    def __init__(
-        self, is_up: asyncio.Event, current: Callable[[], Link | None], lose: Callable[[Link], None]
-    ) -> None:
+    def __init__(self, is_up: asyncio.Event, current: Callable[[], Link | None]) -> None:
         self._is_up = is_up
         self._current = current
-        self._lose = lose
         self._doubted = asyncio.Event()
         self._patience = WAKE_SECONDS
         self.seconds: float | None = None
@@ -58,8 +55,8 @@ class RoundTrips:
             if self._current() is link:
                 self.seconds = taken
         except TimeoutError:
-            if is_doubted:
-                self._lose(link)
+            if is_doubted and self._current() is link:
+                link.drop()
         except (OSError, asyncssh.Error):
             # The link has just ended; whoever holds it knows.
             pass

@@ -63,7 +63,7 @@ async def _main(mode: str, port: int, home: Path) -> None:
         factory = server.protocol_factory(via="tunnel")
         link = await connect(relay)
         doorway = Doorway(factory, Traffic(), local=(PUBLIC_HOST, port), admit=lambda address: True)
-        await link.listen(relay, doorway, parked=Parked(), may_take_over=_nobody_there)
+        await link.listen(doorway, parked=Parked(), may_take_over=_nobody_there)
     elif mode == "asyncssh":
         connection = await asyncssh.connect(
             RELAY_HOST,

@@ -49,6 +49,11 @@ def test_a_taken_port_is_tried_about_once_a_second_at_first() -> None:
     assert pauses == [0.5, 1.0, 1.5]
 
 
+def test_another_daemon_is_asked_about_twice_a_minute() -> None:
+    pauses = [pause_seconds("contended", 9, outage_seconds=10, chance=chance) for chance in (0.0, 1.0)]
+    assert pauses == [21, 30]
+
+
 def test_a_permanent_fault_is_not_waited_out() -> None:
     with pytest.raises(ValueError, match="nothing is to be gained"):
         pause_seconds("permanent", 1, outage_seconds=0, chance=0)

@@ -15,7 +15,7 @@ from chatvault.config.places import find_places
 from chatvault.config.settings import ServerSettings, Settings, TlsSettings, TunnelSettings
 from chatvault.daemon.http_server import HttpServer
 from chatvault.daemon.tunnel_task import TunnelTask
-from chatvault.errors import ConfigError
+from chatvault.errors import ChatVaultError, ConfigError
 from chatvault.gateway.tls import Certificates
 from chatvault.providers.base import ProviderSettings
 from chatvault.tunnel.probe import Identity
@@ -91,6 +91,7 @@ async def _house(folder: Path, **tunnel: Any) -> AsyncIterator[House]:
                 store,
                 server=server,
                 admit=lambda address: True,
+                cut=lambda doorway: None,
                 identity=Identity(b"k" * 32),
                 spawn=spawn,
             )
@@ -234,6 +235,21 @@ def test_a_word_that_is_taken_back_closes_it(tmp_path: Path) -> None:
         await house.reach("up")
 
     _with(tmp_path, body)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_once_the_daemon_stops_nothing_is_opened_by_anybody(tmp_path: Path, is_there: bool) -> None:
+    async def body(house: House) -> None:
+        await house.reach("off")
+        house.task.stop_accepting()
+        assert await house.reload(_settings(house.host)) is None
+        with pytest.raises(ChatVaultError, match="is stopping"):
+            await house.say("up")
+        await asyncio.sleep(0.1)
+        assert (house.state, house.host.connections) == ("off", [])
+
+    host = {} if is_there else {"host": None}
+    _with(tmp_path, body, enabled=False, **host)
 
 
 def test_a_certificate_lets_a_tunnel_come_up_that_waited_for_one(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.support.clients import NO_TLS
-from tests.support.home import PUBLIC_HOST, HomeDaemon, tunnel_config
+from tests.support.home import PUBLIC_HOST, RELAY_HOST, HomeDaemon, tunnel_config
 from tests.support.namespaces import needs_root
 from tests.support.openai_shape import DONE, MODEL, chunk, settings, usage_chunk
 from tests.support.scripted import Answer, Seen, Step, Upstream
@@ -187,6 +187,26 @@ def test_reloads_in_a_row_leave_the_answer_that_runs_alone(there: World) -> None
         assert there.is_served()
 
 
+@pytest.mark.parametrize("is_by_settings", [True, False])
+def test_who_is_cut_with_the_old_link_hears_so_and_the_ledger_says_by_whom(
+    there: World, is_by_settings: bool
+) -> None:
+    with _home(there) as (daemon, _, config):
+        stream = Stream(there, daemon.add_token())
+        if is_by_settings:
+            moved = _with_tunnel(config, remote_bind="0.0.0.0")
+            daemon.write_config({**moved, "server": {**config["server"], "drain_seconds": 1}})
+            assert daemon.tell("/v1/reload")["tunnel"] == "replaced"
+        else:
+            assert daemon.tell("/v1/tunnel/down")["state"] == "off"
+        last = stream.end().rstrip().rpartition(b"\n")[2]
+        assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "stopping"
+        row = daemon.wait_for_rows(1)[0]
+        said = (row["status"], row["error_code"], row["http_status"], row["via"])
+        assert said == ("cancelled", "stopping", 200, "tunnel")
+        daemon.wait_for_log("the old link ends, and cuts 1 answer")
+
+
 def test_another_port_is_listened_on_and_looked_at_from_outside(there: World) -> None:
     with _home(there, is_any_port_allowed=True) as (daemon, held, config):
         secret = daemon.add_token()
@@ -205,6 +225,38 @@ def test_another_port_is_listened_on_and_looked_at_from_outside(there: World) ->
         until(lambda: daemon.tunnel()["outside"] is not None, seconds=30, what="a look from outside")
         outside = daemon.tunnel()["outside"]
         assert (outside["ok"], outside["url"]) == (True, f"http://{PUBLIC_HOST}:4003"), outside
+
+
+def test_a_dead_session_on_another_port_is_ended_once_the_answer_that_runs_has(
+    there: World,
+) -> None:
+    with _home(there) as (daemon, held, config):
+        relay = there.net.relay
+        both = 's/permitlisten="4000"/permitlisten="4000",permitlisten="4003"/; s/PermitListen 4000/& 4003/'
+        for file in ("chatvault_authorized_keys", "sshd_config.d/10-chatvault.conf"):
+            relay.run("sed", "-i", both, f"/etc/ssh/{file}")
+        relay.run("sh", "-c", "kill -HUP $(cat /run/sshd.pid)")
+        there.relay.wait_for_port(22)
+        stream = Stream(there, daemon.add_token())
+        ssh = ["ssh", "-N", "-i", str(daemon.home / "ssh" / "id_ed25519"), "-o", "StrictHostKeyChecking=no"]
+        ssh += ["-o", "UserKnownHostsFile=/dev/null", "-R", "*:4003:192.0.2.1:9"]
+        dead = there.net.home.popen(*ssh, f"chatvault-relay@{RELAY_HOST}")
+        try:
+            until(lambda: _listens(there, 4003), seconds=30, what="a session on the new port")
+            # It holds the port and answers nobody, as one whose network is gone.
+            dead.send_signal(signal.SIGSTOP)
+            daemon.write_config(_with_tunnel(config, remote_port=4003))
+            assert daemon.tell("/v1/reload")["tunnel"] == "replaced"
+            daemon.wait_for("backoff")
+            assert "once the answers" in daemon.tunnel()["hint"]
+            assert not stream.is_over
+            held.go.set()
+            assert hear(stream.end()).is_done
+            daemon.wait_for("up")
+        finally:
+            dead.kill()
+            dead.wait(10)
+        assert _listens(there, 4003)
 
 
 def test_what_is_wrong_or_the_same_leaves_the_link_and_people_keep_their_word(there: World) -> None:

@@ -111,7 +111,7 @@ async def open_link(relay: Relay, make_protocol: Callable[[], asyncio.Protocol])
     )
     link = await connect(relay)
     try:
-        await link.listen(relay, doorway, parked=Parked(), may_take_over=nobody_there)
+        await link.listen(doorway, parked=Parked(), may_take_over=nobody_there)
     except LinkFault:
         link.abort()
         raise

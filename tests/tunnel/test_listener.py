@@ -127,3 +127,23 @@ def test_channels_that_are_closed_leave_nothing_behind(tmp_path: Path) -> None:
         await until(lambda: there.doorway.held == 0)
 
     _with(tmp_path, body)
+
+
+@pytest.mark.parametrize("part", ["cap_send_window", "ChannelTransport"])
+def test_a_connection_that_can_not_be_served_is_closed_and_the_link_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    async def body(there: _There) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(listener, part, fail)
+            channel = await there.open()
+            async with asyncio.timeout(20):
+                await channel.wait_closed()
+        await until(lambda: there.doorway.held == 0)
+        assert there.made == []
+        await there.is_alive()
+
+    _with(tmp_path, body)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -36,9 +37,16 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @dataclass
 class App:
-    """Says hello; `/slow` says "begun", and "ended" when it is let."""
+    """Says hello; `/slow` says "begun", and "ended" when it is let, or "cut" where it hears that it is."""
 
     go: asyncio.Event = field(default_factory=asyncio.Event)
+    last: bytes = b"ended"
+    is_deaf: bool = True
+
+    def cut(self, doorway: object) -> None:
+        if not self.is_deaf:
+            self.last = b"cut"
+            self.go.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -47,7 +55,7 @@ class App:
             await self.go.wait()
             # More than the windows on the way hold: it must not be cut off with the link.
             await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
-            await send({"type": "http.response.body", "body": b"ended"})
+            await send({"type": "http.response.body", "body": self.last})
         else:
             await send({"type": "http.response.body", "body": b"hello"})
 
@@ -88,7 +96,14 @@ async def _up(folder: Path) -> AsyncIterator[There]:
 
     def make_doorway(relay: Relay, traffic: Traffic) -> Doorway:
         local = ("127.0.0.1", relay.public_port)
-        return Doorway(make_protocol, traffic, local=local, admit=lambda address: True, let_go=server.let_go)
+        return Doorway(
+            make_protocol,
+            traffic,
+            local=local,
+            admit=lambda address: True,
+            let_go=server.let_go,
+            cut=app.cut,
+        )
 
     tools = Tools(
         clock=time.monotonic,
@@ -153,6 +168,37 @@ async def _is_refused(port: int) -> bool:
     return False
 
 
+def test_a_dead_session_on_the_new_port_is_ended_only_when_the_answers_in_the_old_link_have(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = socket.create_server(("127.0.0.1", 0))
+    has_taken_over: list[bool] = []
+
+    async def body(there: There) -> None:
+        relay = there.host.relay
+        reader, writer = await _begin(relay.public_port)
+
+        async def take_over(connection: asyncssh.SSHClientConnection) -> int:
+            has_taken_over.append(there.host.connections[0].is_closed())
+            dead.close()
+            return 1
+
+        monkeypatch.setattr(link, "take_over", take_over)
+        other = replace(relay, public_port=dead.getsockname()[1])
+        there.use(other)
+        await there.reach("backoff")
+        assert "once the answers" in (there.tunnel.status().hint or "")
+        there.app.go.set()
+        assert (await reader.read()).endswith(b"ended\r\n0\r\n\r\n")
+        writer.close()
+        await there.reach("up", reconnects=1)
+        assert has_taken_over == [True]
+        assert b"hello" in await _hello(other.public_port)
+
+    with dead:
+        _with(run, tmp_path, body)
+
+
 @pytest.mark.parametrize("is_same_port", [True, False])
 def test_a_running_answer_ends_in_the_old_link_while_the_new_one_serves(
     run: Run, tmp_path: Path, is_same_port: bool
@@ -210,6 +256,25 @@ def test_an_answer_that_does_not_end_is_cut_when_its_time_is_over(run: Run, tmp_
         writer.close()
         await until(there.host.connections[0].is_closed)
         await there.reach("up", reconnects=1)
+
+    _with(run, tmp_path, body)
+
+
+@pytest.mark.parametrize("is_by_settings", [True, False])
+def test_who_is_cut_is_told_before_the_link_ends(run: Run, tmp_path: Path, is_by_settings: bool) -> None:
+    async def body(there: There) -> None:
+        relay = there.host.relay
+        there.app.is_deaf = False
+        reader, writer = await _begin(relay.public_port)
+        if is_by_settings:
+            there.use(replace(relay, user="other"), drain_seconds=0.2)
+        else:
+            there.tunnel.down()
+            assert (await there.tunnel.off(seconds=20)).reason is None
+            await until(there.host.connections[0].is_closed)
+        assert (await reader.read()).endswith(b"cut\r\n0\r\n\r\n")
+        writer.close()
+        await until(there.host.connections[0].is_closed)
 
     _with(run, tmp_path, body)
 

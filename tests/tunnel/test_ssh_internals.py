@@ -202,8 +202,7 @@ def test_a_relay_that_breaks_the_rules_is_left(run: Run, tmp_path: Path, name: s
             writer.write(b"hello")
             assert await reader.readexactly(5) == b"hello"
             host.connections[0].send_packet(_CHANNEL_DATA, *_BAD[name])
-            await link.wait_closed()
-            assert isinstance(link.end, asyncssh.ProtocolError)
+            assert isinstance(await link.wait_closed(), asyncssh.ProtocolError)
             writer.transport.abort()
 
     run(main())
@@ -239,8 +238,7 @@ def test_a_changed_packet_ends_the_link(tmp_path: Path, changed: int) -> None:
 
             ssh_internals._receive_by(_inside(link), change)
             writer.write(b"again")
-            await link.wait_closed()
-            assert isinstance(link.end, asyncssh.MACError | asyncssh.ProtocolError)
+            assert isinstance(await link.wait_closed(), asyncssh.MACError | asyncssh.ProtocolError)
             writer.transport.abort()
 
     asyncio.run(main())

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from chatvault.tunnel import keys, known_hosts
+from chatvault.tunnel import keeper, keys, known_hosts
+from chatvault.tunnel.link import Link, connect
 from chatvault.tunnel.listener import Doorway, Traffic
 from chatvault.tunnel.probe import Identity, Outside
 from chatvault.tunnel.public_end import PublicEnd
@@ -165,6 +166,49 @@ def test_a_lost_link_is_replaced_and_counted(run: Run, tmp_path: Path) -> None:
             assert "the connection to" in found.last_error
             assert found.last_recovery_seconds is not None
             assert [change for change in there.changes if change.outage_seconds is not None]
+
+    _with(run, tmp_path, body)
+
+
+def test_a_link_that_is_being_made_when_the_daemon_stops_is_given_up(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(host: SshHost) -> None:
+        may_go_on = asyncio.Event()
+
+        async def connect_later(relay: Relay) -> Link:
+            await may_go_on.wait()
+            return await connect(relay)
+
+        async with _running(host.relay) as there:
+            there.tunnel.up()
+            await there.reach("up")
+            monkeypatch.setattr(keeper, "connect", connect_later)
+            host.drop_all()
+            await there.reach("connecting")
+            there.tunnel.stop_accepting()
+            there.tunnel.up()
+            await there.reach("off")
+            may_go_on.set()
+            assert there.tunnel.status().reason == "the daemon stops"
+            await asyncio.sleep(0.1)
+            assert (host.connections, there.states.count("up")) == ([], 1)
+
+    _with(run, tmp_path, body)
+
+
+def test_a_link_that_is_lost_while_the_daemon_stops_is_not_made_again(run: Run, tmp_path: Path) -> None:
+    async def body(host: SshHost) -> None:
+        async with _running(host.relay) as there:
+            there.tunnel.up()
+            await there.reach("up")
+            there.tunnel.stop_accepting()
+            await asyncio.sleep(0.1)
+            assert there.tunnel.status().state == "up", "answers that run are in it"
+            host.drop_all()
+            await there.reach("off")
+            assert there.states == ["connecting", "up", "backoff", "off"]
+            assert host.connections == []
 
     _with(run, tmp_path, body)
 

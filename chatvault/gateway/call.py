@@ -14,6 +14,7 @@ class Ending(StrEnum):
     CLIENT_LEFT = "client_left"
     TOKEN_REVOKED = "token_revoked"
     STOPPING = "stopping"
+    TUNNEL_CLOSES = "tunnel_closes"
 
 
 class Call:
@@ -111,7 +112,7 @@ class RunningCalls:
 
     def end_doorway(self, doorway: object) -> int:
         """Cut all requests that came in by `doorway`, since that stops; return how many there were."""
-        return _end((call for call in self._calls if call.doorway is doorway), Ending.STOPPING)
+        return _end((call for call in self._calls if call.doorway is doorway), Ending.TUNNEL_CLOSES)
 
     def end_all(self) -> int:
         """Cut all requests, since the daemon stops; return how many there were."""

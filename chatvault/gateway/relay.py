@@ -36,6 +36,13 @@ _ENDINGS = {
     Ending.STOPPING: RequestError(
         "The gateway is stopping.", status=503, type="api_error", code="stopping", retry_after=5
     ),
+    Ending.TUNNEL_CLOSES: RequestError(
+        "The tunnel that the request came through closes.",
+        status=503,
+        type="api_error",
+        code="stopping",
+        retry_after=5,
+    ),
 }
 
 

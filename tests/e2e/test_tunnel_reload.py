@@ -200,7 +200,8 @@ def test_who_is_cut_with_the_old_link_hears_so_and_the_ledger_says_by_whom(
         else:
             assert daemon.tell("/v1/tunnel/down")["state"] == "off"
         last = stream.end().rstrip().rpartition(b"\n")[2]
-        assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "stopping"
+        error = json.loads(last.removeprefix(b"data: "))["error"]
+        assert (error["code"], "tunnel" in error["message"]) == ("stopping", True)
         row = daemon.wait_for_rows(1)[0]
         said = (row["status"], row["error_code"], row["http_status"], row["via"])
         assert said == ("cancelled", "stopping", 200, "tunnel")

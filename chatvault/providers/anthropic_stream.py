@@ -48,6 +48,7 @@ class AnthropicStream(EventReader):
         self._created = created
         self._writer = ChunkWriter(id="", created=created, model="")
         self._usage = WireUsage()
+        self._knows_output = False
         self._open: dict[int, _Open] = {}
         self._calls: list[ToolCall] = []
         self._blocks: list[ThinkingBlock] = []
@@ -183,7 +184,10 @@ class AnthropicStream(EventReader):
         told = lenient(event.usage, WireUsage)
         if told is not None:
             self._usage = merged(self._usage, told)
-            self.meter.usage = usage_of(self._usage, model=self.meter.upstream_model)
+            self._knows_output = self._knows_output or told.output_tokens is not None
+            self.meter.usage = usage_of(
+                self._usage, model=self.meter.upstream_model, is_final=self._knows_output
+            )
         if event.delta is None or event.delta.stop_reason is None:
             return b""
         thought = "".join(block.text or "" for block in self._blocks)

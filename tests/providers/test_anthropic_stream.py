@@ -259,3 +259,13 @@ def test_what_was_said_is_measured_in_bytes() -> None:
     stream = stream_of(start() + text(0, "𓀀" * 10) + end())
     asyncio.run(read_to_end(stream))
     assert stream.meter.output_bytes == 40
+
+
+@pytest.mark.parametrize("told", [{}, {"usage": {}}, {"usage": {"input_tokens": 12}}])
+def test_an_end_that_does_not_count_its_output_leaves_it_unknown(told) -> None:
+    stopped = event("message_delta", delta={"stop_reason": "end_turn"}, **told)
+    stream = stream_of(start() + text(0, "Hello there") + stopped + event("message_stop"))
+    asyncio.run(read_to_end(stream))
+    usage = stream.meter.final_usage(input_estimate=99)
+    assert (usage.input_tokens, usage.output_tokens) == (12, 3)
+    assert usage.basis is UsageBasis.ESTIMATED

@@ -13,9 +13,10 @@ from chatvault.providers.anthropic_wire import (
     Block,
     Event,
     Reading,
-    decode_event,
     finish_reason,
+    read_event,
     thinking_block,
+    tool_call,
 )
 from chatvault.providers.event_reader import EventReader
 from chatvault.providers.reasoning_memory import Thoughts
@@ -59,8 +60,12 @@ class AnthropicStream(EventReader):
         for payload in payloads(events):
             if self._is_done:
                 break
+            if payload == b"[DONE]" and self.meter.finish_reason is not None:
+                # Servers that speak other APIs too may end as OpenAI does.
+                out.append(self._stop())
+                break
             try:
-                event = decode_event(payload)
+                event = read_event(payload)
                 is_alive = is_alive or event.type != "ping" or self._is_at_work()
                 written = self._translate(event, payload)
             except ProviderError as exc:
@@ -100,13 +105,16 @@ class AnthropicStream(EventReader):
                 return self._stop()
             case "error":
                 raise stream_error(self._provider, payload, request_id=self.meter.upstream_request_id)
+            case "" if event.error is not None:
+                # Its type may stand beside the data alone, as the event's name.
+                raise stream_error(self._provider, payload, request_id=self.meter.upstream_request_id)
         return b""
 
     def _start(self, event: Event) -> bytes:
         message = event.message
         if message is None:
             return b""
-        self._writer = ChunkWriter(id=message.id, created=self._created, model=message.model)
+        self._writer = ChunkWriter(id=message.id or "", created=self._created, model=message.model or "")
         self.meter.upstream_model = message.model or None
         if self.meter.upstream_request_id is None:
             self.meter.upstream_request_id = message.id or None
@@ -135,7 +143,7 @@ class AnthropicStream(EventReader):
             entry.is_json = True
             return self._text(arguments) if arguments else b""
         entry.tool = len(self._calls)
-        call = ToolCall(block.id, self._reading.tool_names.get(block.name, block.name), arguments)
+        call = tool_call(block, self._reading, arguments)
         self._calls.append(call)
         return self._writer.tool_call(entry.tool, call)
 
@@ -143,7 +151,7 @@ class AnthropicStream(EventReader):
         delta = event.delta
         if delta is None:
             return b""
-        if delta.text:
+        if delta.text and delta.type in ("text_delta", None):
             return self._text(delta.text)
         entry = self._open.get(event.index)
         if entry is None:

@@ -1,8 +1,8 @@
 """Anthropic's `usage` objects, and what they say in ChatVault's words.
 
 A stream tells its usage twice, and the second time more: input grows while a server's tool runs. The last
-value of each field holds, but for zeros: a message's end may repeat its input as 0. Runs beside the answer itself (a compaction, an advisor's model) are billed, and
-stand in `iterations` alone.
+value of each field holds, but for zeros: a message's end may repeat its input as 0. Runs beside the answer
+itself (a compaction, an advisor's model) are billed, and stand in `iterations` alone.
 """
 
 import re

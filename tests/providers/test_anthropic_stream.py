@@ -269,3 +269,52 @@ def test_an_end_that_does_not_count_its_output_leaves_it_unknown(told) -> None:
     usage = stream.meter.final_usage(input_estimate=99)
     assert (usage.input_tokens, usage.output_tokens) == (12, 3)
     assert usage.basis is UsageBasis.ESTIMATED
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        event("surprise", message="text", delta=5, index="x", usage=[], content_block=[1]),
+        event("content_block_delta", index=0, delta={"type": "new_delta", "text": "no", "signature": 5}),
+        event("content_block_delta", index=0, delta={"type": "text_delta", "text": {"a": 1}}),
+        event("content_block_delta", index=0, delta="new"),
+        block(7, "new", {"type": "new_delta", "data": {"x": 1}}, text={"a": 1}, name=None, data=[1]),
+    ],
+)
+def test_new_kinds_of_events_blocks_and_deltas_are_passed_over(odd) -> None:
+    said = heard(start() + text(0, "Hel") + odd + text(1, "lo") + end())
+    assert (said.text, said.finish, said.is_done) == ("Hello", "stop", True)
+
+
+def test_nulls_in_place_of_names_are_no_matter() -> None:
+    begun = event("message_start", message={"id": None, "model": None, "content": None, "usage": {}})
+    hello = {"type": "text_delta", "text": "Hello"}
+    said = heard(begun + block(0, "text", hello, text=None, id=None, name=None) + end())
+    assert (said.text, said.is_done) == ("Hello", True)
+
+
+def test_half_a_character_costs_only_itself() -> None:
+    half = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "\ud83d"})
+    assert heard(start() + text(0, "Hel") + half + text(1, "lo") + end()).text == "Hel\ufffdlo"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b'event: error\ndata: {"error":{"type":"overloaded_error","message":"Overloaded"}}\n\n',
+        event("error", error={"type": "overloaded_error", "message": "Overloaded"}, message="Overloaded"),
+    ],
+)
+def test_an_error_of_an_odd_shape_is_one(sent) -> None:
+    whole, error, _ = broken(start() + text(0, "Hel") + sent)
+    assert hear(whole).text == "Hel"
+    assert isinstance(error, ProviderOverloaded)
+
+
+def test_an_answer_may_end_as_openais_do() -> None:
+    stopped = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 7})
+    said = heard(start() + text(0, "Hello") + stopped + b"data: [DONE]\n\n", include_usage=True)
+    assert (said.text, said.finish, said.is_done) == ("Hello", "stop", True)
+    assert said.usage is not None
+    _, error, _ = broken(start() + text(0, "Hello") + b"data: [DONE]\n\n")
+    assert isinstance(error, ProviderError)

@@ -13,38 +13,13 @@ from chatvault.core.sse import payloads
 from chatvault.core.text import utf8_length
 from chatvault.errors import ProviderBroke, ProviderError
 from chatvault.providers.event_reader import EventReader
+from chatvault.providers.openai_chunk import Choice, Chunk, decode_chunk
 from chatvault.providers.openai_usage import usage_of
 from chatvault.providers.openai_wire import rename_reasoning
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import DONE, ChunkWriter, fresh_id
 from chatvault.providers.upstream import Answer
-from chatvault.providers.wire import NOTHING, UNREADABLE
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: msgspec.Raw = NOTHING
-
-    @property
-    def text(self) -> str:
-        return (self.content or "") + (self.reasoning_content or self.reasoning or "")
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _Chunk(msgspec.Struct):
-    id: str | None = None
-    created: int | float | None = None
-    model: str | None = None
-    choices: list[_Choice] | None = None
-    usage: msgspec.Raw = NOTHING
-    error: object = None
-
+from chatvault.providers.wire import UNREADABLE
 
 # What stands around the arguments in a piece of a tool call: `[{"index":0,"function":{"arguments":""}}]`.
 _CALL_FRAME_BYTES = 41
@@ -57,7 +32,6 @@ class _Object(msgspec.Struct):
     """Any object: nothing of it is looked at."""
 
 
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_object = msgspec.json.Decoder(_Object).decode
 _decode_lines = msgspec.json.Decoder(_Object).decode_lines
 
@@ -80,7 +54,7 @@ class OpenAIStream(EventReader):
         super().__init__(answer, provider=provider)
         self._include_usage = include_usage
         self._listener = listener
-        self._first: _Chunk | None = None
+        self._first: Chunk | None = None
         self._frame_bytes = 0
         self._owes_usage = include_usage
 
@@ -131,6 +105,9 @@ class OpenAIStream(EventReader):
     def _read_event(self, event: bytes) -> bytes:
         found = payloads(event)
         if not found:
+            if event.startswith(b"error:"):
+                # llama.cpp's servers of 2025 name the field itself so.
+                raise self._failed(event[6:])
             return b""
         self._answer.payload_seen()
         payload = found[0]
@@ -138,19 +115,19 @@ class OpenAIStream(EventReader):
             self._is_done = True
             return b""
         try:
-            chunk = _decode_chunk(payload)
+            chunk = decode_chunk(payload)
         except msgspec.ValidationError as exc:
             return self._odd(event, payload, exc)
         except UNREADABLE as exc:
             # Half an event at the body's end, or no JSON at all: client libraries would trip over it.
             raise self._broke() from exc
-        if chunk.error is not None or event.startswith(b"event: error"):
-            raise stream_error(self._provider, payload, request_id=self.meter.upstream_request_id)
-        if self._first is None:
+        if chunk.is_error(event):
+            raise self._failed(payload)
+        if self._first is None and chunk.choices:
+            # Azure begins with a chunk that says nothing, not even its id.
             self._open(chunk)
-        has_usage = bytes(chunk.usage) != b"null"
-        if has_usage:
-            self.meter.usage = usage_of(chunk.usage) or self.meter.usage
+        has_usage = chunk.has_usage
+        self.meter.usage = usage_of(chunk.told_usage) or self.meter.usage
         if not chunk.choices:
             return self._usage_chunk(chunk, event, has_usage=has_usage)
         text_bytes = self._count(chunk.choices)
@@ -168,9 +145,12 @@ class OpenAIStream(EventReader):
         if not isinstance(told, dict):
             raise self._broke() from exc
         if told.get("error") is not None:
-            raise stream_error(self._provider, payload, request_id=self.meter.upstream_request_id)
+            raise self._failed(payload)
         self.meter.deltas += 1
         return event
+
+    def _failed(self, said: bytes) -> ProviderError:
+        return stream_error(self._provider, said, request_id=self.meter.upstream_request_id)
 
     def _broke(self) -> ProviderBroke:
         return ProviderBroke(
@@ -178,13 +158,13 @@ class OpenAIStream(EventReader):
             upstream_request_id=self.meter.upstream_request_id,
         )
 
-    def _open(self, chunk: _Chunk) -> None:
+    def _open(self, chunk: Chunk) -> None:
         self._first = chunk
-        self.meter.upstream_model = chunk.model
-        if self.meter.upstream_request_id is None:
-            self.meter.upstream_request_id = chunk.id
+        self.meter.upstream_model = chunk.model if isinstance(chunk.model, str) else None
+        if self.meter.upstream_request_id is None and chunk.id is not None:
+            self.meter.upstream_request_id = str(chunk.id)
 
-    def _usage_chunk(self, chunk: _Chunk, event: bytes, *, has_usage: bool) -> bytes:
+    def _usage_chunk(self, chunk: Chunk, event: bytes, *, has_usage: bool) -> bytes:
         if has_usage and self._include_usage and chunk.choices is not None:
             self._owes_usage = False
             return event
@@ -192,7 +172,7 @@ class OpenAIStream(EventReader):
         # `choices` it breaks strict ones: a chunk of our own is written at the end.
         return b""
 
-    def _count(self, choices: list[_Choice]) -> int:
+    def _count(self, choices: list[Choice]) -> int:
         text_bytes = 0
         for choice in choices:
             if choice.finish_reason is not None:
@@ -224,9 +204,11 @@ class OpenAIStream(EventReader):
             return b""
         if not self._owes_usage or self.meter.usage is None:
             return DONE
-        first = self._first or _Chunk()
+        first = self._first or Chunk()
         writer = ChunkWriter(
-            id=first.id or fresh_id(), created=int(first.created or 0), model=first.model or ""
+            id=first.id if isinstance(first.id, str) and first.id else fresh_id(),
+            created=int(first.created) if isinstance(first.created, int | float) else 0,
+            model=self.meter.upstream_model or "",
         )
         return writer.usage(self.meter.usage) + DONE
 

@@ -367,3 +367,52 @@ def test_an_event_nested_beyond_measure_is_a_break(nested: bytes) -> None:
     whole, error, _ = pass_on_until_it_breaks(ROLE, HI, b"data: " + nested + b"\n\n", HI)
     assert isinstance(error, ProviderBroke)
     assert whole == ROLE + HI
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'data: {"object":"error","message":"boom","type":"BadRequestError","param":null,"code":400}\n\n',
+        b'data: {"detail":"Internal Server Error"}\n\n',
+        b'data: {"detail":[{"msg":"boom"}]}\n\n',
+        b'data: {"message":"boom","code":500}\n\n',
+        b'event:error\ndata: {"message":"boom"}\n\n',
+        b'id: 7\nevent: error\ndata: "boom"\n\n',
+        b'error: {"code":500,"message":"boom","type":"server_error"}\n\n',
+    ],
+)
+@pytest.mark.parametrize("is_burst", [True, False])
+def test_an_error_of_any_shape_is_no_end(said, is_burst) -> None:
+    sent = [ROLE, HI, THERE * 9, said, DONE]
+    whole, error, _ = pass_on_until_it_breaks(*([b"".join(sent)] if is_burst else sent))
+    assert whole == ROLE + HI + THERE * 9
+    assert isinstance(error, ProviderError)
+
+
+@pytest.mark.parametrize("known", [{"id": 10**30}, {"created": "1700000000"}, {"model": 4}, {"id": None}])
+def test_odd_names_cost_neither_the_finish_nor_the_usage(known) -> None:
+    whole, stream, _ = pass_on(
+        event({"content": "Hi"}, **known), event({}, "stop", usage=USAGE, **known), DONE
+    )
+    assert (hear(whole).text, hear(whole).finish) == ("Hi", "stop")
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_usage_is_found_where_groq_and_moonshot_put_it(asked) -> None:
+    at_groq = event({}, "stop", x_groq={"id": "req_1", "usage": USAGE})
+    choice = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}
+    at_moonshot = event({}, choices=[choice])
+    for last in (at_groq, at_moonshot):
+        whole, stream, _ = pass_on(ROLE, HI, last, DONE, include_usage=asked)
+        assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+        assert (hear(whole).usage is not None) == asked
+    whole, stream, _ = pass_on(ROLE, HI, event({}, "stop", x_groq="odd"), DONE)
+    assert hear(whole).finish == "stop"
+
+
+def test_the_first_chunk_of_azures_says_nothing() -> None:
+    filtered = b'data: {"choices":[],"created":0,"id":"","model":"","prompt_filter_results":[]}\n\n'
+    whole, stream, _ = pass_on(filtered, ROLE, HI, STOP, USAGE_CHUNK, DONE)
+    assert whole == ROLE + HI + STOP + DONE
+    assert (stream.meter.upstream_model, stream.meter.upstream_request_id) == ("m-1", "c1")

@@ -5,12 +5,14 @@ could hold a finish reason, usage, an error or the end are read (`_is_plain` tel
 strings quotes are escaped, so that a quoted key found in the bytes is a key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 
 from chatvault.core.sse import payloads
 from chatvault.core.text import utf8_length
+from chatvault.core.usage import Usage
 from chatvault.errors import ProviderBroke, ProviderError
 from chatvault.providers.event_reader import EventReader
 from chatvault.providers.openai_chunk import Choice, Chunk, decode_chunk
@@ -57,6 +59,7 @@ class OpenAIStream(EventReader):
         self._first: Chunk | None = None
         self._frame_bytes = 0
         self._owes_usage = include_usage
+        self._running: Usage | None = None
 
     def _take(self, events: bytes, *, is_rest: bool) -> bytes:
         if not self._include_usage:
@@ -127,10 +130,10 @@ class OpenAIStream(EventReader):
             # Azure begins with a chunk that says nothing, not even its id.
             self._open(chunk)
         has_usage = chunk.has_usage
-        self.meter.usage = usage_of(chunk.told_usage) or self.meter.usage
+        text_bytes = self._count(chunk.choices or ())
+        self._take_usage(chunk)
         if not chunk.choices:
             return self._usage_chunk(chunk, event, has_usage=has_usage)
-        text_bytes = self._count(chunk.choices)
         if text_bytes and not self._frame_bytes:
             # What stands around the text is much the same in each chunk: from now on, it need not be read.
             self._frame_bytes = len(event) - text_bytes
@@ -164,6 +167,18 @@ class OpenAIStream(EventReader):
         if self.meter.upstream_request_id is None and chunk.id is not None:
             self.meter.upstream_request_id = str(chunk.id)
 
+    def _take_usage(self, chunk: Chunk) -> None:
+        told = usage_of(chunk.told_usage)
+        if told is None:
+            return
+        is_last = not chunk.choices or self.meter.finish_reason is not None
+        self._running = None if is_last else told
+        if not is_last:
+            # It counts as it goes: where the answer is cut here, more may have been written than was counted.
+            self.meter.deltas = max(self.meter.deltas, told.output_tokens or 0)
+            told = replace(told, output_tokens=None, reasoning_tokens=None)
+        self.meter.usage = told
+
     def _usage_chunk(self, chunk: Chunk, event: bytes, *, has_usage: bool) -> bytes:
         if has_usage and self._include_usage and chunk.choices is not None:
             self._owes_usage = False
@@ -172,7 +187,7 @@ class OpenAIStream(EventReader):
         # `choices` it breaks strict ones: a chunk of our own is written at the end.
         return b""
 
-    def _count(self, choices: list[Choice]) -> int:
+    def _count(self, choices: Sequence[Choice]) -> int:
         text_bytes = 0
         for choice in choices:
             if choice.finish_reason is not None:
@@ -202,6 +217,7 @@ class OpenAIStream(EventReader):
     def _ending(self) -> bytes:
         if not self._is_done:
             return b""
+        self.meter.usage = self._running or self.meter.usage
         if not self._owes_usage or self.meter.usage is None:
             return DONE
         first = self._first or Chunk()

@@ -416,3 +416,25 @@ def test_the_first_chunk_of_azures_says_nothing() -> None:
     whole, stream, _ = pass_on(filtered, ROLE, HI, STOP, USAGE_CHUNK, DONE)
     assert whole == ROLE + HI + STOP + DONE
     assert (stream.meter.upstream_model, stream.meter.upstream_request_id) == ("m-1", "c1")
+
+
+def test_a_running_count_is_the_last_one_only_where_the_answer_ends() -> None:
+    counted = [
+        event({"content": "Hi"}, usage={"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}),
+        event({"content": " you"}, usage={"prompt_tokens": 9, "completion_tokens": 8, "total_tokens": 17}),
+    ]
+    _, _, stream = pass_on_until_it_breaks(*counted)
+    assert stream.meter.usage == Usage(input_tokens=9)
+    cut = Usage(input_tokens=9, output_tokens=8, basis=UsageBasis.ESTIMATED)
+    assert stream.meter.final_usage(input_estimate=99) == cut
+    _, stream, _ = pass_on(*counted, STOP, DONE)
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=8)
+
+
+def test_zeros_beside_text_are_no_count() -> None:
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    _, stream, _ = pass_on(ROLE, HI, THERE, event({}, "stop", usage=zeros), DONE)
+    counted = stream.meter.final_usage(input_estimate=99)
+    assert counted.input_tokens == 99
+    assert counted.output_tokens
+    assert counted.basis is UsageBasis.ESTIMATED

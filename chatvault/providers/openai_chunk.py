@@ -16,6 +16,7 @@ class Delta(msgspec.Struct):
     reasoning_content: str | None = None
     reasoning: str | None = None
     tool_calls: msgspec.Raw = NOTHING
+    function_call: msgspec.Raw = NOTHING
 
     @property
     def text(self) -> str:

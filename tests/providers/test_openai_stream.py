@@ -18,51 +18,19 @@ from chatvault.errors import (
 )
 from chatvault.providers.openai_stream import OpenAIStream
 from tests.support.answers import FakeAnswer, cut
+from tests.support.openai_events import (
+    DONE,
+    HI,
+    ROLE,
+    STOP,
+    THERE,
+    USAGE,
+    USAGE_CHUNK,
+    event,
+    pass_on,
+    pass_on_until_it_breaks,
+)
 from tests.support.streams import hear, read_to_end
-
-
-def event(delta: dict, finish: str | None = None, **more: object) -> bytes:
-    chunk = {
-        "id": "c1",
-        "object": "chat.completion.chunk",
-        "created": 1700000000,
-        "model": "m-1",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        **more,
-    }
-    return b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n"
-
-
-USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
-ROLE = event({"role": "assistant", "content": ""})
-HI = event({"content": "Hi"})
-THERE = event({"content": " there é\\n"})
-STOP = event({}, "stop")
-USAGE_CHUNK = b'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[]'
-USAGE_CHUNK += b',"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}\n\n'
-DONE = b"data: [DONE]\n\n"
-
-
-def pass_on(
-    *pieces: bytes | ProviderError, include_usage: bool = False
-) -> tuple[bytes, OpenAIStream, FakeAnswer]:
-    answer = FakeAnswer(*pieces)
-    stream = OpenAIStream(answer, provider="up", include_usage=include_usage)
-    return asyncio.run(read_to_end(stream)), stream, answer
-
-
-def pass_on_until_it_breaks(*pieces: bytes | ProviderError) -> tuple[bytes, ProviderError, OpenAIStream]:
-    stream = OpenAIStream(FakeAnswer(*pieces), provider="up", include_usage=False)
-
-    async def read() -> tuple[bytes, ProviderError]:
-        whole = b""
-        with pytest.raises(ProviderError) as caught:
-            while data := await stream.read():
-                whole += data
-        return whole, caught.value
-
-    whole, error = asyncio.run(read())
-    return whole, error, stream
 
 
 def test_bytes_go_out_as_they_came():
@@ -232,7 +200,7 @@ def test_half_an_event_at_the_bodys_end_never_goes_out(length):
 
 
 def test_an_object_of_another_shape_goes_out_all_the_same():
-    odd = b'data: {"choices":[{"index":0,"delta":{"content":["a"]},"finish_reason":null}]}\n\n'
+    odd = b'data: {"choices":[{"index":0,"delta":{"content":{"a":1}},"finish_reason":null}]}\n\n'
     assert pass_on(ROLE + odd + STOP + DONE)[0] == ROLE + odd + STOP + DONE
 
 

@@ -6,6 +6,7 @@ itself (a compaction, an advisor's model) are billed, and stand in `iterations` 
 """
 
 import re
+from dataclasses import replace
 
 import msgspec
 
@@ -93,6 +94,9 @@ def usage_of(wire: WireUsage, *, model: str | None, is_final: bool = True) -> Us
     modifiers = _modifiers(wire)
     searches = count(wire.server_tool_use.web_search_requests) if wire.server_tool_use is not None else None
     whole = _counts(wire, modifiers=modifiers, web_searches=searches or 0)
+    if whole.input_tokens == 0:
+        # No prompt is of no tokens: a server that says so has not counted.
+        whole = replace(whole, input_tokens=None, basis=UsageBasis.ESTIMATED)
     if not is_final:
         return Usage(
             input_tokens=whole.input_tokens,

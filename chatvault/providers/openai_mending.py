@@ -43,10 +43,11 @@ def needs_mending(chunk: Chunk) -> bool:
     return False
 
 
-def mend_chunk(payload: bytes, calls: ToolCalls, *, has_begun: bool) -> bytes:
+def mend_chunk(payload: bytes, calls: dict[int, ToolCalls], *, has_begun: bool) -> bytes:
     """Return the payload of a chunk in OpenAI's shape, as it is where it has that already.
 
-    `has_begun` says that text came before: a whole message that follows only repeats it (MiniMax).
+    `calls` keeps, for each choice, what has been called. `has_begun` says that text came before: a whole
+    message that follows only repeats it (MiniMax).
     """
 
     def mend(choice: Object) -> bool:
@@ -57,7 +58,9 @@ def mend_chunk(payload: bytes, calls: ToolCalls, *, has_begun: bool) -> bytes:
             delta = choice["delta"] = message if isinstance(message, dict) and not has_begun else {}
         is_mended = _mend_content(delta) or is_mended
         called = delta.get("tool_calls")
-        return (isinstance(called, list) and calls.mend(called)) or is_mended
+        at = choice.get("index")
+        known = calls.setdefault(at if isinstance(at, int) else 0, ToolCalls())
+        return (isinstance(called, list) and known.mend(called)) or is_mended
 
     return _mended(payload, mend)
 

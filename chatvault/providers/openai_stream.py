@@ -47,7 +47,7 @@ class OpenAIStream(EventReader):
         self._frame_bytes = 0
         self._owes_usage = include_usage
         self._running: Usage | None = None
-        self._calls = ToolCalls()
+        self._calls: dict[int, ToolCalls] = {}
         self._is_odd = False
 
     def _take(self, events: bytes, *, is_rest: bool) -> bytes:
@@ -175,6 +175,8 @@ class OpenAIStream(EventReader):
     def _take_usage(self, chunk: Chunk) -> None:
         told = usage_of(chunk.told_usage)
         if told is None:
+            return
+        if told.input_tokens is None and told.output_tokens is None and self.meter.usage is not None:
             return
         is_last = not chunk.choices or self.meter.finish_reason is not None
         self._running = None if is_last else told

@@ -177,3 +177,9 @@ def test_a_split_without_its_total_is_summed_up():
     split = {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 30}
     told = usage_of(wire(input_tokens=12, output_tokens=7, cache_creation=split), model="m")
     assert (told.input_tokens, told.cache_write_tokens, told.cache_write_1h_tokens) == (62, 50, 30)
+
+
+def test_a_prompt_of_no_tokens_was_not_counted():
+    assert usage_of(wire(input_tokens=0, output_tokens=7), model="m").is_to_be_estimated
+    cached = usage_of(wire(input_tokens=0, output_tokens=7, cache_read_input_tokens=5), model="m")
+    assert (cached.input_tokens, cached.is_to_be_estimated) == (5, False)

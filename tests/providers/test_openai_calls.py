@@ -75,3 +75,10 @@ def test_tool_calls_in_openais_shape_go_out_as_they_came() -> None:
     sent = ROLE + HI + THERE + piece(call("c_1", "f", "", index=0)) + b"".join(more) + event({}, "tool_calls")
     assert pass_on(sent + DONE)[0] == sent + DONE
     assert pass_on(*cut(sent + DONE, [7, 300, 700, 900]))[0] == sent + DONE
+
+
+def test_each_choice_counts_its_own_calls() -> None:
+    choices = [{"index": at, "delta": {"tool_calls": [{**F, "index": 0, "id": f"c_{at}"}]}} for at in (0, 1)]
+    sent = [event({}, choices=[choice]) for choice in choices]
+    whole, _, _ = pass_on(ROLE, HI, *sent, event({}, "tool_calls"), DONE)
+    assert whole == ROLE + HI + b"".join(sent) + event({}, "tool_calls") + DONE

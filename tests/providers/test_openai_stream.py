@@ -406,3 +406,8 @@ def test_zeros_beside_text_are_no_count() -> None:
     assert counted.input_tokens == 99
     assert counted.output_tokens
     assert counted.basis is UsageBasis.ESTIMATED
+
+
+def test_usage_that_says_nothing_unsays_nothing() -> None:
+    _, stream, _ = pass_on(ROLE, HI, STOP, USAGE_CHUNK, event({}, choices=[], usage={}), DONE)
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)

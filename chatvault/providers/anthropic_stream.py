@@ -60,6 +60,9 @@ class AnthropicStream(EventReader):
         for payload in payloads(events):
             if self._is_done:
                 break
+            if not payload or payload.isspace():
+                # Sent to keep the connection alive.
+                continue
             if payload == b"[DONE]" and self.meter.finish_reason is not None:
                 # Servers that speak other APIs too may end as OpenAI does.
                 out.append(self._stop())

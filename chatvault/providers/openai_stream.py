@@ -53,8 +53,6 @@ class OpenAIStream(EventReader):
     def _take(self, events: bytes, *, is_rest: bool) -> bytes:
         if not self._include_usage:
             events = events.replace(b',"usage":null', b"")
-        if is_rest and events.lstrip()[:1] == b"{":
-            events = as_events(events) or events
         number = count_plain(events) if self._frame_bytes and not self._is_odd else 0
         return self._pass(events, number) if number and is_json(events, number) else self._take_apart(events)
 
@@ -99,12 +97,12 @@ class OpenAIStream(EventReader):
     def _read_event(self, event: bytes) -> bytes:
         found = payloads(event)
         if not found:
-            if event.startswith(b"error:"):
-                # llama.cpp's servers of 2025 name the field itself so.
-                raise self._failed(event[6:])
+            return self._without_data(event)
+        payload = found[0]
+        if not payload or payload.isspace():
+            # Sent to keep the connection alive.
             return b""
         self._answer.payload_seen()
-        payload = found[0]
         if payload.strip() == b"[DONE]":
             self._is_done = True
             return b""
@@ -133,6 +131,17 @@ class OpenAIStream(EventReader):
             # What stands around the text is much the same in each chunk: from now on, it need not be read.
             self._frame_bytes = len(event) - text_bytes
         return rename_reasoning(_without_usage(payload) if has_usage else event)
+
+    def _without_data(self, event: bytes) -> bytes:
+        if event.startswith(b"error:"):
+            # llama.cpp's servers of 2025 name the field itself so.
+            raise self._failed(event[6:])
+        if event[:1] != b"{":
+            return b""
+        answer = as_events(event)
+        if not answer:
+            raise self._failed(event)
+        return b"".join(self._read_event(each + b"\n\n") for each in answer.split(b"\n\n") if each)
 
     def _mended(self, payload: bytes) -> bytes:
         try:

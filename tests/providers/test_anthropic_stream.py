@@ -318,3 +318,10 @@ def test_an_answer_may_end_as_openais_do() -> None:
     assert said.usage is not None
     _, error, _ = broken(start() + text(0, "Hello") + b"data: [DONE]\n\n")
     assert isinstance(error, ProviderError)
+
+
+@pytest.mark.parametrize("blank", [b"data:\n\n", b"data: \n\n", b"event: ping\ndata:  \n\n"])
+def test_an_event_without_content_is_none(blank) -> None:
+    said = heard(blank + start() + blank + text(0, "Hello") + blank + end())
+    assert (said.text, said.is_done) == ("Hello", True)
+    assert alive(start(), blank, blank, text(0, "Hello"), end()) == 3

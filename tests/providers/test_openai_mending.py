@@ -89,13 +89,15 @@ def test_a_last_chunk_without_a_delta_repeats_nothing(choice) -> None:
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_a_whole_answer_in_place_of_a_stream_becomes_one(asked) -> None:
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
+def test_a_whole_answer_in_place_of_a_stream_becomes_one(asked, end) -> None:
     message = {"role": "assistant", "content": "Hi", "tool_calls": [F]}
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
     body = json.dumps(
         {"id": "c1", "object": "chat.completion", "choices": [choice], "usage": USAGE}, indent=1
     )
-    whole, stream, _ = pass_on(*cut(b"\n\n" + body.encode(), [9, 60]), include_usage=asked)
+    sent = b"\n\n" + body.encode() + end
+    whole, stream, _ = pass_on(*cut(sent, [9, 60]), include_usage=asked)
     said = hear(whole)
     assert (said.text, said.finish, said.is_done) == ("Hi", "tool_calls", True)
     assert said.tools == {0: {"id": "c_1", "name": "f", "arguments": '{"a":1}'}}
@@ -201,3 +203,10 @@ def test_zeros_beside_a_whole_answer_are_no_count() -> None:
     assert read_completion("up", whole(HELLO, usage=zeros)).usage is None
     nothing = read_completion("up", whole(HELLO | {"content": ""}, usage=zeros))
     assert nothing.usage == Usage(9, output_tokens=0)
+
+
+def test_json_without_an_event_around_it_is_an_error() -> None:
+    bare = b'{"error":{"message":"boom"}}\n\n'
+    whole, error, _ = pass_on_until_it_breaks(ROLE + HI, bare, DONE)
+    assert whole == ROLE + HI
+    assert isinstance(error, ProviderError)

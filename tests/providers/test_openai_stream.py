@@ -411,3 +411,10 @@ def test_zeros_beside_text_are_no_count() -> None:
 def test_usage_that_says_nothing_unsays_nothing() -> None:
     _, stream, _ = pass_on(ROLE, HI, STOP, USAGE_CHUNK, event({}, choices=[], usage={}), DONE)
     assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+
+
+@pytest.mark.parametrize("blank", [b"data:\n\n", b"data: \n\n", b"event: ping\ndata:  \n\n"])
+def test_an_event_without_content_is_none(blank) -> None:
+    whole, _, answer = pass_on(blank, ROLE + blank, HI, blank, blank + THERE, STOP + blank, DONE)
+    assert whole == ROLE + HI + THERE + STOP + DONE
+    assert answer.payloads_seen == 5

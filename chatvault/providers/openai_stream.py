@@ -60,7 +60,9 @@ class OpenAIStream(EventReader):
         out: list[bytes] = []
         at = 0
         while (not self._frame_bytes or self._is_odd) and at < len(events) and not self._is_over:
-            end = events.find(b"\n\n", at) + 2
+            blank = events.find(b"\n\n", at)
+            # A third line end may follow an event.
+            end = blank + 2 if blank >= 0 else len(events)
             out.append(self._look_into(events[at:end]))
             at = end
         events = b"" if self._is_over else events[at:]
@@ -92,7 +94,9 @@ class OpenAIStream(EventReader):
         except ProviderError as exc:
             # What came before it still goes out; the next read raises.
             self._error = exc
-            return b""
+        except UNREADABLE:
+            self._error = self._broke()
+        return b""
 
     def _read_event(self, event: bytes) -> bytes:
         found = payloads(event)

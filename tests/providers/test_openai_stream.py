@@ -418,3 +418,19 @@ def test_an_event_without_content_is_none(blank) -> None:
     whole, _, answer = pass_on(blank, ROLE + blank, HI, blank, blank + THERE, STOP + blank, DONE)
     assert whole == ROLE + HI + THERE + STOP + DONE
     assert answer.payloads_seen == 5
+
+
+@pytest.mark.parametrize("ends", [b"\n\n\n", b"\n\n\n\n\n", b"\r\n\r\n\r\n"])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_more_line_ends_than_it_takes_are_no_matter(ends, size) -> None:
+    sent = (b": ping\n\n" + ROLE + HI + THERE * 6 + STOP + USAGE_CHUNK + DONE).replace(b"\n\n", ends)
+    pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
+    whole, stream, _ = pass_on(*pieces)
+    assert (hear(whole).text, hear(whole).finish) == ("Hi" + " there é\\n" * 6, "stop")
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+
+
+def test_a_name_that_is_no_text_breaks_the_answer() -> None:
+    usage = event({"content": "x"}, usage=USAGE).replace(b'"object"', b'"obj\xff"')
+    _, error, _ = pass_on_until_it_breaks(ROLE, HI, usage)
+    assert isinstance(error, ProviderError)

@@ -186,10 +186,13 @@ class AnthropicStream(EventReader):
         kept = thinking_block(entry.block)
         if kept is not None:
             self._blocks.append(kept)
-        if entry.tool is not None and not entry.has_arguments:
-            # Clients parse the arguments: none at all must still be an object.
-            return self._writer.tool_arguments(entry.tool, "{}")
-        return b""
+        return self._object_at_least(entry)
+
+    def _object_at_least(self, entry: _Open) -> bytes:
+        if entry.tool is None or entry.has_arguments:
+            return b""
+        # Clients parse the arguments: none at all must still be an object.
+        return self._writer.tool_arguments(entry.tool, "{}")
 
     def _finish(self, event: Event) -> bytes:
         told = lenient(event.usage, WireUsage)
@@ -205,7 +208,9 @@ class AnthropicStream(EventReader):
         self._reading.remember(tuple(self._calls), Thoughts(thought or None, tuple(self._blocks)))
         reason = finish_reason(event.delta.stop_reason, has_calls=bool(self._calls))
         self.meter.finish_reason = reason
-        return self._writer.finish(reason)
+        unstopped = b"".join(self._object_at_least(entry) for entry in self._open.values())
+        self._open.clear()
+        return unstopped + self._writer.finish(reason)
 
     def _stop(self) -> bytes:
         self._is_done = True

@@ -325,3 +325,9 @@ def test_an_event_without_content_is_none(blank) -> None:
     said = heard(blank + start() + blank + text(0, "Hello") + blank + end())
     assert (said.text, said.is_done) == ("Hello", True)
     assert alive(start(), blank, blank, text(0, "Hello"), end()) == 3
+
+
+def test_a_tool_that_is_not_stopped_has_arguments_all_the_same() -> None:
+    begun = event("content_block_start", index=0, content_block={"type": "tool_use", "id": "t", "name": "f"})
+    said = heard(start() + begun + end("tool_use"))
+    assert said.tools == {0: {"id": "t", "name": "f", "arguments": "{}"}}

@@ -111,11 +111,7 @@ class OpenAIStream(EventReader):
             self._is_done = True
             return b""
         try:
-            mended = self._mended(payload)
-            if mended is not payload:
-                self._is_odd = True
-                payload, event = mended, b"data: " + mended + b"\n\n"
-            chunk = decode_chunk(payload)
+            chunk, mended = self._read_chunk(payload)
         except msgspec.ValidationError as exc:
             return self._odd(event, payload, exc)
         except UNREADABLE as exc:
@@ -123,6 +119,9 @@ class OpenAIStream(EventReader):
             raise self._broke() from exc
         if chunk.is_error(event):
             raise self._failed(payload)
+        if mended is not payload:
+            self._is_odd = True
+            payload, event = mended, b"data: " + mended + b"\n\n"
         if self._first is None and chunk.choices:
             # Azure begins with a chunk that says nothing, not even its id.
             self._open(chunk)
@@ -147,15 +146,19 @@ class OpenAIStream(EventReader):
             raise self._failed(event)
         return b"".join(self._read_event(each + b"\n\n") for each in answer.split(b"\n\n") if each)
 
-    def _mended(self, payload: bytes) -> bytes:
+    def _read_chunk(self, payload: bytes) -> tuple[Chunk, bytes]:
+        """Return a chunk and its payload, in OpenAI's shape as far as it can be put into that."""
         try:
-            if not needs_mending(decode_chunk(payload)):
-                return payload
+            chunk = decode_chunk(payload)
+            if not needs_mending(chunk):
+                return chunk, payload
         except msgspec.ValidationError:
             pass
         except UNREADABLE:
-            return whole_characters(payload)
-        return mend_chunk(payload, self._calls, has_begun=self.meter.deltas > 0)
+            whole = whole_characters(payload)
+            return decode_chunk(whole), whole
+        mended = mend_chunk(payload, self._calls, has_begun=self.meter.deltas > 0)
+        return decode_chunk(mended), mended
 
     def _odd(self, event: bytes, payload: bytes, exc: msgspec.ValidationError) -> bytes:
         # Of another shape, but the client may know what it means: the books can do without it.

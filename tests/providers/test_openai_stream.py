@@ -346,6 +346,7 @@ def test_an_event_nested_beyond_measure_is_a_break(nested: bytes) -> None:
         b'data: {"message":"boom","code":500}\n\n',
         b'event:error\ndata: {"message":"boom"}\n\n',
         b'id: 7\nevent: error\ndata: "boom"\n\n',
+        b'event: error\ndata: {"choices":[{"index":0,"finish_reason":"eos"}]}\n\n',
         b'error: {"code":500,"message":"boom","type":"server_error"}\n\n',
     ],
 )

@@ -28,11 +28,13 @@ class Meter:
         A delta of today's providers is one token or a few; four bytes of text are about one. The larger of
         both is taken, so that an estimate is seldom too low.
         """
-        if self.usage is not None and not self.usage.is_to_be_estimated:
-            return self.usage
         known = self.usage or Usage()
+        # An answer of no tokens has no text: who says so has not counted.
+        is_uncounted = known.output_tokens == 0 and self.output_bytes > 0
+        if not known.is_to_be_estimated and not is_uncounted:
+            return known
         output = known.output_tokens
-        if output is None:
+        if output is None or is_uncounted:
             output = max(self.deltas, -(-self.output_bytes // _BYTES_PER_TOKEN))
         return Usage(
             input_tokens=known.input_tokens if known.input_tokens is not None else input_estimate,

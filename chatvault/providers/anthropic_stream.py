@@ -13,9 +13,10 @@ from chatvault.providers.anthropic_wire import (
     Block,
     Event,
     Reading,
-    decode_event,
     finish_reason,
+    read_event,
     thinking_block,
+    tool_call,
 )
 from chatvault.providers.event_reader import EventReader
 from chatvault.providers.reasoning_memory import Thoughts
@@ -48,6 +49,7 @@ class AnthropicStream(EventReader):
         self._created = created
         self._writer = ChunkWriter(id="", created=created, model="")
         self._usage = WireUsage()
+        self._knows_output = False
         self._open: dict[int, _Open] = {}
         self._calls: list[ToolCall] = []
         self._blocks: list[ThinkingBlock] = []
@@ -58,8 +60,15 @@ class AnthropicStream(EventReader):
         for payload in payloads(events):
             if self._is_done:
                 break
+            if not payload or payload.isspace():
+                # Sent to keep the connection alive.
+                continue
+            if payload == b"[DONE]" and self.meter.finish_reason is not None:
+                # Servers that speak other APIs too may end as OpenAI does.
+                out.append(self._stop())
+                break
             try:
-                event = decode_event(payload)
+                event = read_event(payload)
                 is_alive = is_alive or event.type != "ping" or self._is_at_work()
                 written = self._translate(event, payload)
             except ProviderError as exc:
@@ -99,13 +108,16 @@ class AnthropicStream(EventReader):
                 return self._stop()
             case "error":
                 raise stream_error(self._provider, payload, request_id=self.meter.upstream_request_id)
+            case "" if event.error is not None:
+                # Its type may stand beside the data alone, as the event's name.
+                raise stream_error(self._provider, payload, request_id=self.meter.upstream_request_id)
         return b""
 
     def _start(self, event: Event) -> bytes:
         message = event.message
         if message is None:
             return b""
-        self._writer = ChunkWriter(id=message.id, created=self._created, model=message.model)
+        self._writer = ChunkWriter(id=message.id or "", created=self._created, model=message.model or "")
         self.meter.upstream_model = message.model or None
         if self.meter.upstream_request_id is None:
             self.meter.upstream_request_id = message.id or None
@@ -134,7 +146,7 @@ class AnthropicStream(EventReader):
             entry.is_json = True
             return self._text(arguments) if arguments else b""
         entry.tool = len(self._calls)
-        call = ToolCall(block.id, self._reading.tool_names.get(block.name, block.name), arguments)
+        call = tool_call(block, self._reading, arguments)
         self._calls.append(call)
         return self._writer.tool_call(entry.tool, call)
 
@@ -142,7 +154,7 @@ class AnthropicStream(EventReader):
         delta = event.delta
         if delta is None:
             return b""
-        if delta.text:
+        if delta.text and delta.type in ("text_delta", None):
             return self._text(delta.text)
         entry = self._open.get(event.index)
         if entry is None:
@@ -174,23 +186,31 @@ class AnthropicStream(EventReader):
         kept = thinking_block(entry.block)
         if kept is not None:
             self._blocks.append(kept)
-        if entry.tool is not None and not entry.has_arguments:
-            # Clients parse the arguments: none at all must still be an object.
-            return self._writer.tool_arguments(entry.tool, "{}")
-        return b""
+        return self._object_at_least(entry)
+
+    def _object_at_least(self, entry: _Open) -> bytes:
+        if entry.tool is None or entry.has_arguments:
+            return b""
+        # Clients parse the arguments: none at all must still be an object.
+        return self._writer.tool_arguments(entry.tool, "{}")
 
     def _finish(self, event: Event) -> bytes:
         told = lenient(event.usage, WireUsage)
         if told is not None:
             self._usage = merged(self._usage, told)
-            self.meter.usage = usage_of(self._usage, model=self.meter.upstream_model)
+            self._knows_output = self._knows_output or told.output_tokens is not None
+            self.meter.usage = usage_of(
+                self._usage, model=self.meter.upstream_model, is_final=self._knows_output
+            )
         if event.delta is None or event.delta.stop_reason is None:
             return b""
         thought = "".join(block.text or "" for block in self._blocks)
         self._reading.remember(tuple(self._calls), Thoughts(thought or None, tuple(self._blocks)))
         reason = finish_reason(event.delta.stop_reason, has_calls=bool(self._calls))
         self.meter.finish_reason = reason
-        return self._writer.finish(reason)
+        unstopped = b"".join(self._object_at_least(entry) for entry in self._open.values())
+        self._open.clear()
+        return unstopped + self._writer.finish(reason)
 
     def _stop(self) -> bytes:
         self._is_done = True

@@ -1,11 +1,12 @@
 """Anthropic's `usage` objects, and what they say in ChatVault's words.
 
 A stream tells its usage twice, and the second time more: input grows while a server's tool runs. The last
-value of each field holds. Runs beside the answer itself (a compaction, an advisor's model) are billed, and
-stand in `iterations` alone.
+value of each field holds, but for zeros: a message's end may repeat its input as 0. Runs beside the answer
+itself (a compaction, an advisor's model) are billed, and stand in `iterations` alone.
 """
 
 import re
+from dataclasses import replace
 
 import msgspec
 
@@ -68,12 +69,20 @@ class WireUsage(msgspec.Struct):
 
 
 def merged(known: WireUsage, told: WireUsage) -> WireUsage:
-    """Return `known` with every field that `told` has a value for."""
+    """Return `known` with every field that `told` has something to say of."""
     for name in WireUsage.__struct_fields__:
         value = getattr(told, name)
-        if value is not None:
+        is_news = getattr(known, name) is None or name == "output_tokens" or not _is_nothing(value)
+        if value is not None and is_news:
             setattr(known, name, value)
     return known
+
+
+def _is_nothing(value: object) -> bool:
+    # Counts only grow: a zero where there was a number means that it is told elsewhere.
+    if isinstance(value, msgspec.Struct):
+        return not any(getattr(value, name) for name in value.__struct_fields__)
+    return not value
 
 
 def usage_of(wire: WireUsage, *, model: str | None, is_final: bool = True) -> Usage:
@@ -85,6 +94,9 @@ def usage_of(wire: WireUsage, *, model: str | None, is_final: bool = True) -> Us
     modifiers = _modifiers(wire)
     searches = count(wire.server_tool_use.web_search_requests) if wire.server_tool_use is not None else None
     whole = _counts(wire, modifiers=modifiers, web_searches=searches or 0)
+    if whole.input_tokens == 0:
+        # No prompt is of no tokens: a server that says so has not counted.
+        whole = replace(whole, input_tokens=None, basis=UsageBasis.ESTIMATED)
     if not is_final:
         return Usage(
             input_tokens=whole.input_tokens,
@@ -113,7 +125,7 @@ def usage_of(wire: WireUsage, *, model: str | None, is_final: bool = True) -> Us
 
 def _counts(wire: WireUsage | Iteration, *, modifiers: tuple[str, ...] = (), web_searches: int = 0) -> Usage:
     fresh = count(wire.input_tokens)
-    written, read = count(wire.cache_creation_input_tokens), count(wire.cache_read_input_tokens)
+    written, read = _written(wire), count(wire.cache_read_input_tokens)
     told = (wire.input_tokens, wire.cache_creation_input_tokens, wire.cache_read_input_tokens)
     is_odd = any(each is not None and count(each) is None for each in told)
     details = wire.output_tokens_details
@@ -128,6 +140,15 @@ def _counts(wire: WireUsage | Iteration, *, modifiers: tuple[str, ...] = (), web
         modifiers=modifiers,
         basis=UsageBasis.ESTIMATED if is_odd else UsageBasis.PROVIDER,
     )
+
+
+def _written(wire: WireUsage | Iteration) -> int | None:
+    split = wire.cache_creation
+    if wire.cache_creation_input_tokens is not None or split is None:
+        return count(wire.cache_creation_input_tokens)
+    told = [count(split.ephemeral_5m_input_tokens), count(split.ephemeral_1h_input_tokens)]
+    known = [each for each in told if each is not None]
+    return sum(known) if known else None
 
 
 def _written_1h(split: CacheCreation | None, written: int | None) -> int | None:

@@ -12,7 +12,7 @@ from chatvault.providers.base import Completion
 from chatvault.providers.reasoning_memory import Thoughts
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import completion_body
-from chatvault.providers.wire import NOTHING, decoded, lenient
+from chatvault.providers.wire import NOTHING, UNREADABLE, decoded, lenient, whole_characters
 
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -30,8 +30,8 @@ class Block(msgspec.Struct):
     """A content block, as far as a client of OpenAI's API can see it; other kinds keep only their type."""
 
     type: str = ""
-    id: str = ""
-    name: str = ""
+    id: str | None = None
+    name: str | None = None
     text: str | None = None
     input: object = None
     thinking: str | None = None
@@ -42,6 +42,7 @@ class Block(msgspec.Struct):
 class Delta(msgspec.Struct):
     """What is added to a block; `stop_reason` is the message's."""
 
+    type: str | None = None
     text: str | None = None
     partial_json: str | None = None
     thinking: str | None = None
@@ -52,9 +53,9 @@ class Delta(msgspec.Struct):
 class WireMessage(msgspec.Struct):
     """A message: the start of a streamed one, or a whole one."""
 
-    id: str = ""
-    model: str = ""
-    content: list[Block] = []
+    id: str | None = None
+    model: str | None = None
+    content: list[msgspec.Raw] | None = None
     stop_reason: str | None = None
     usage: msgspec.Raw = NOTHING
     error: object = None
@@ -69,9 +70,10 @@ class Event(msgspec.Struct):
     content_block: Block | None = None
     message: WireMessage | None = None
     usage: msgspec.Raw = NOTHING
+    error: object = None
 
 
-decode_event = msgspec.json.Decoder(Event).decode
+_decode_event = msgspec.json.Decoder(Event).decode
 _decode_message = msgspec.json.Decoder(WireMessage).decode
 
 
@@ -93,6 +95,20 @@ class Reading:
     remember: Callable[[tuple[ToolCall, ...], Thoughts], None] = _remember_nothing
 
 
+def read_event(payload: bytes) -> Event:
+    """Return an event; what is odd in one costs only itself, since new kinds of everything come unannounced.
+
+    Raises one of UNREADABLE for what is no JSON object.
+    """
+    try:
+        return _decode_event(payload)
+    except UNREADABLE:
+        found = lenient(msgspec.Raw(whole_characters(payload)), Event)
+        if found is None:
+            raise
+        return found
+
+
 def finish_reason(stop_reason: str | None, *, has_calls: bool) -> str:
     """Return OpenAI's finish reason for Anthropic's stop reason.
 
@@ -112,16 +128,32 @@ def thinking_block(block: Block) -> ThinkingBlock | None:
     return None
 
 
+def tool_call(block: Block, reading: Reading, arguments: str) -> ToolCall:
+    """Return the call that a block of type `tool_use` stands for, under the client's own name of the tool."""
+    name = block.name or ""
+    return ToolCall(block.id or "", reading.tool_names.get(name, name), arguments)
+
+
 def read_message(
     provider: str, body: bytes, reading: Reading, *, created: int, request_id: str | None
 ) -> Completion:
     """Return a whole answer; `created` is in epoch seconds. Raises ProviderError."""
-    message = decoded(_decode_message, body, provider=provider, request_id=request_id)
+    message = decoded(_read_message, body, provider=provider, request_id=request_id)
     if message.error is not None:
         raise stream_error(provider, body, request_id=request_id)
     if not message.id and message.stop_reason is None:
         raise ProviderFailed(f"{provider} sent an answer that is none", upstream_request_id=request_id)
     return _completion(message, reading, created=created, request_id=request_id)
+
+
+def _read_message(body: bytes) -> WireMessage:
+    try:
+        return _decode_message(body)
+    except UNREADABLE:
+        found = lenient(msgspec.Raw(whole_characters(body)), WireMessage)
+        if found is None:
+            raise
+        return found
 
 
 def _completion(
@@ -130,14 +162,14 @@ def _completion(
     text, thought = "", ""
     calls: list[ToolCall] = []
     blocks: list[ThinkingBlock] = []
-    for block in message.content:
+    for raw in message.content or ():
+        block = lenient(raw, Block) or Block()
         if block.type == "text":
             text += block.text or ""
         elif block.type == "tool_use" and block.name == reading.json_tool:
             text += msgspec.json.encode(block.input).decode()
         elif block.type == "tool_use":
-            name = reading.tool_names.get(block.name, block.name)
-            calls.append(ToolCall(block.id, name, msgspec.json.encode(block.input or {}).decode()))
+            calls.append(tool_call(block, reading, msgspec.json.encode(block.input or {}).decode()))
         elif (kept := thinking_block(block)) is not None:
             thought += kept.text or ""
             blocks.append(kept)
@@ -147,9 +179,9 @@ def _completion(
     usage = usage_of(told, model=message.model) if told is not None else None
     return Completion(
         body=completion_body(
-            id=message.id,
+            id=message.id or "",
             created=created,
-            model=message.model,
+            model=message.model or "",
             content=text if text or not calls else None,
             reasoning=thought or None,
             tool_calls=calls,

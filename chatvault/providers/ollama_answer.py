@@ -26,7 +26,7 @@ class _Function(msgspec.Struct, gc=False):
 
 class _Call(msgspec.Struct):
     function: _Function
-    id: str | None = None
+    id: object = None
 
 
 class _Message(msgspec.Struct):
@@ -157,6 +157,7 @@ def read_completion(body: bytes, *, model: str, created: int) -> Completion:
     message = line.message or _Message()
     calls = [_tool_call(sent) for sent in message.tool_calls or ()]
     usage, reason = _usage(line), _finish_reason(line, has_calls=bool(calls))
+    is_uncounted = usage.output_tokens == 0 and bool(message.content or message.thinking or calls)
     told = sse_out.completion_body(
         id=sse_out.fresh_id(),
         created=created,
@@ -170,7 +171,10 @@ def read_completion(body: bytes, *, model: str, created: int) -> Completion:
         logprobs=None if line.logprobs is None else _logprobs(line.logprobs),
     )
     return Completion(
-        told, None if usage.is_to_be_estimated else usage, finish_reason=reason, upstream_model=model
+        told,
+        None if usage.is_to_be_estimated or is_uncounted else usage,
+        finish_reason=reason,
+        upstream_model=model,
     )
 
 
@@ -184,15 +188,19 @@ def broken_off() -> ProviderBroke:
 
 
 def _tool_call(sent: _Call) -> ToolCall:
-    name, arguments = sent.function.name, bytes(sent.function.arguments).decode()
-    return ToolCall(
-        sent.id or f"call_{secrets.token_hex(6)}", name, "{}" if arguments == "null" else arguments
-    )
+    arguments = bytes(sent.function.arguments).decode(errors="replace")
+    if arguments.startswith('"'):
+        # Ollama sends an object; servers that only speak as it does may send OpenAI's text.
+        arguments = msgspec.json.decode(arguments, type=str) or "null"
+    if arguments == "null":
+        arguments = "{}"
+    id = sent.id if isinstance(sent.id, str) and sent.id else f"call_{secrets.token_hex(6)}"
+    return ToolCall(id, sent.function.name, arguments)
 
 
 def _usage(line: Line) -> Usage:
-    # Where all of the prompt was in its cache, Ollama may say nothing of it.
-    read, is_odd = count(line.prompt_eval_count), line.prompt_eval_count is not None
+    # Where all of the prompt was in its cache, Ollama may say nothing of it; a zero can't be a count of it.
+    read, is_odd = count(line.prompt_eval_count) or None, line.prompt_eval_count is not None
     return Usage(
         input_tokens=read,
         output_tokens=count(line.eval_count),

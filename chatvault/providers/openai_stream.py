@@ -1,65 +1,28 @@
-"""A streamed answer of an OpenAI-shaped provider, passed on in its own bytes.
+"""A streamed answer of an OpenAI-shaped provider, passed on in its own bytes."""
 
-Most events need no look inside: they are counted and go out as they came, many at a time. Only those that
-could hold a finish reason, usage, an error or the end are read (`_is_plain` tells them apart). Within JSON
-strings quotes are escaped, so that a quoted key found in the bytes is a key.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 
 from chatvault.core.sse import payloads
 from chatvault.core.text import utf8_length
+from chatvault.core.usage import Usage
 from chatvault.errors import ProviderBroke, ProviderError
 from chatvault.providers.event_reader import EventReader
+from chatvault.providers.openai_calls import ToolCalls
+from chatvault.providers.openai_chunk import Choice, Chunk, decode_chunk
+from chatvault.providers.openai_mending import as_events, mend_chunk, needs_mending
+from chatvault.providers.openai_plain import count_plain, is_json, start_of_last
 from chatvault.providers.openai_usage import usage_of
 from chatvault.providers.openai_wire import rename_reasoning
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import DONE, ChunkWriter, fresh_id
 from chatvault.providers.upstream import Answer
-from chatvault.providers.wire import NOTHING, UNREADABLE
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: msgspec.Raw = NOTHING
-
-    @property
-    def text(self) -> str:
-        return (self.content or "") + (self.reasoning_content or self.reasoning or "")
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _Chunk(msgspec.Struct):
-    id: str | None = None
-    created: int | float | None = None
-    model: str | None = None
-    choices: list[_Choice] | None = None
-    usage: msgspec.Raw = NOTHING
-    error: object = None
-
+from chatvault.providers.wire import UNREADABLE, whole_characters
 
 # What stands around the arguments in a piece of a tool call: `[{"index":0,"function":{"arguments":""}}]`.
 _CALL_FRAME_BYTES = 41
-# An answer ends with a finish reason, usage, and [DONE]; some servers put one more between.
-_LAST_EVENTS = 4
-_DONE_EVENT = b"data: [DONE]\n\n"
-
-
-class _Object(msgspec.Struct):
-    """Any object: nothing of it is looked at."""
-
-
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
-_decode_object = msgspec.json.Decoder(_Object).decode
-_decode_lines = msgspec.json.Decoder(_Object).decode_lines
 
 
 class OpenAIStream(EventReader):
@@ -80,35 +43,40 @@ class OpenAIStream(EventReader):
         super().__init__(answer, provider=provider)
         self._include_usage = include_usage
         self._listener = listener
-        self._first: _Chunk | None = None
+        self._first: Chunk | None = None
         self._frame_bytes = 0
         self._owes_usage = include_usage
+        self._running: Usage | None = None
+        self._calls: dict[int, ToolCalls] = {}
+        self._is_odd = False
 
     def _take(self, events: bytes, *, is_rest: bool) -> bytes:
         if not self._include_usage:
             events = events.replace(b',"usage":null', b"")
-        number = _count_plain(events) if self._frame_bytes else 0
-        return self._pass(events, number) if number and _is_json(events, number) else self._take_apart(events)
+        number = count_plain(events) if self._frame_bytes and not self._is_odd else 0
+        return self._pass(events, number) if number and is_json(events, number) else self._take_apart(events)
 
     def _take_apart(self, events: bytes) -> bytes:
         out: list[bytes] = []
         at = 0
-        while not self._frame_bytes and at < len(events) and not self._is_over:
-            end = events.find(b"\n\n", at) + 2
+        while (not self._frame_bytes or self._is_odd) and at < len(events) and not self._is_over:
+            blank = events.find(b"\n\n", at)
+            # A third line end may follow an event.
+            end = blank + 2 if blank >= 0 else len(events)
             out.append(self._look_into(events[at:end]))
             at = end
         events = b"" if self._is_over else events[at:]
         # In a burst it is the last events that need a look: what stands before them goes in one piece.
-        cut = _start_of_last(events)
-        number = _count_plain(events[:cut])
-        if number and _is_json(events[:cut], number):
+        cut = 0 if self._is_odd else start_of_last(events)
+        number = count_plain(events[:cut])
+        if number and is_json(events[:cut], number):
             out.append(self._pass(events[:cut], number))
             events = events[cut:]
         for event in events.split(b"\n\n"):
             if not event or self._is_over:
                 continue
             event += b"\n\n"
-            is_plain = _count_plain(event) and _is_json(event, 1)
+            is_plain = not self._is_odd and count_plain(event) and is_json(event, 1)
             out.append(self._pass(event, 1) if is_plain else self._look_into(event))
         return b"".join(out)
 
@@ -126,38 +94,71 @@ class OpenAIStream(EventReader):
         except ProviderError as exc:
             # What came before it still goes out; the next read raises.
             self._error = exc
-            return b""
+        except UNREADABLE:
+            self._error = self._broke()
+        return b""
 
     def _read_event(self, event: bytes) -> bytes:
         found = payloads(event)
         if not found:
+            return self._without_data(event)
+        payload = found[0]
+        if not payload or payload.isspace():
+            # Sent to keep the connection alive.
             return b""
         self._answer.payload_seen()
-        payload = found[0]
         if payload.strip() == b"[DONE]":
             self._is_done = True
             return b""
         try:
-            chunk = _decode_chunk(payload)
+            chunk, mended = self._read_chunk(payload)
         except msgspec.ValidationError as exc:
             return self._odd(event, payload, exc)
         except UNREADABLE as exc:
             # Half an event at the body's end, or no JSON at all: client libraries would trip over it.
             raise self._broke() from exc
-        if chunk.error is not None or event.startswith(b"event: error"):
-            raise stream_error(self._provider, payload, request_id=self.meter.upstream_request_id)
-        if self._first is None:
+        if chunk.is_error(event):
+            raise self._failed(payload)
+        if mended is not payload:
+            self._is_odd = True
+            payload, event = mended, b"data: " + mended + b"\n\n"
+        if self._first is None and chunk.choices:
+            # Azure begins with a chunk that says nothing, not even its id.
             self._open(chunk)
-        has_usage = bytes(chunk.usage) != b"null"
-        if has_usage:
-            self.meter.usage = usage_of(chunk.usage) or self.meter.usage
+        has_usage = chunk.has_usage
+        text_bytes = self._count(chunk.choices or ())
+        self._take_usage(chunk)
         if not chunk.choices:
             return self._usage_chunk(chunk, event, has_usage=has_usage)
-        text_bytes = self._count(chunk.choices)
         if text_bytes and not self._frame_bytes:
             # What stands around the text is much the same in each chunk: from now on, it need not be read.
             self._frame_bytes = len(event) - text_bytes
         return rename_reasoning(_without_usage(payload) if has_usage else event)
+
+    def _without_data(self, event: bytes) -> bytes:
+        if event.startswith(b"error:"):
+            # llama.cpp's servers of 2025 name the field itself so.
+            raise self._failed(event[6:])
+        if event[:1] != b"{":
+            return b""
+        answer = as_events(event)
+        if not answer:
+            raise self._failed(event)
+        return b"".join(self._read_event(each + b"\n\n") for each in answer.split(b"\n\n") if each)
+
+    def _read_chunk(self, payload: bytes) -> tuple[Chunk, bytes]:
+        """Return a chunk and its payload, in OpenAI's shape as far as it can be put into that."""
+        try:
+            chunk = decode_chunk(payload)
+            if not needs_mending(chunk):
+                return chunk, payload
+        except msgspec.ValidationError:
+            pass
+        except UNREADABLE:
+            whole = whole_characters(payload)
+            return decode_chunk(whole), whole
+        mended = mend_chunk(payload, self._calls, has_begun=self.meter.deltas > 0)
+        return decode_chunk(mended), mended
 
     def _odd(self, event: bytes, payload: bytes, exc: msgspec.ValidationError) -> bytes:
         # Of another shape, but the client may know what it means: the books can do without it.
@@ -168,9 +169,12 @@ class OpenAIStream(EventReader):
         if not isinstance(told, dict):
             raise self._broke() from exc
         if told.get("error") is not None:
-            raise stream_error(self._provider, payload, request_id=self.meter.upstream_request_id)
+            raise self._failed(payload)
         self.meter.deltas += 1
         return event
+
+    def _failed(self, said: bytes) -> ProviderError:
+        return stream_error(self._provider, said, request_id=self.meter.upstream_request_id)
 
     def _broke(self) -> ProviderBroke:
         return ProviderBroke(
@@ -178,13 +182,27 @@ class OpenAIStream(EventReader):
             upstream_request_id=self.meter.upstream_request_id,
         )
 
-    def _open(self, chunk: _Chunk) -> None:
+    def _open(self, chunk: Chunk) -> None:
         self._first = chunk
-        self.meter.upstream_model = chunk.model
-        if self.meter.upstream_request_id is None:
-            self.meter.upstream_request_id = chunk.id
+        self.meter.upstream_model = chunk.model if isinstance(chunk.model, str) else None
+        if self.meter.upstream_request_id is None and chunk.id is not None:
+            self.meter.upstream_request_id = str(chunk.id)
 
-    def _usage_chunk(self, chunk: _Chunk, event: bytes, *, has_usage: bool) -> bytes:
+    def _take_usage(self, chunk: Chunk) -> None:
+        told = usage_of(chunk.told_usage)
+        if told is None:
+            return
+        if told.input_tokens is None and told.output_tokens is None and self.meter.usage is not None:
+            return
+        is_last = not chunk.choices or self.meter.finish_reason is not None
+        self._running = None if is_last else told
+        if not is_last:
+            # It counts as it goes: where the answer is cut here, more may have been written than was counted.
+            self.meter.deltas = max(self.meter.deltas, told.output_tokens or 0)
+            told = replace(told, output_tokens=None, reasoning_tokens=None)
+        self.meter.usage = told
+
+    def _usage_chunk(self, chunk: Chunk, event: bytes, *, has_usage: bool) -> bytes:
         if has_usage and self._include_usage and chunk.choices is not None:
             self._owes_usage = False
             return event
@@ -192,10 +210,10 @@ class OpenAIStream(EventReader):
         # `choices` it breaks strict ones: a chunk of our own is written at the end.
         return b""
 
-    def _count(self, choices: list[_Choice]) -> int:
+    def _count(self, choices: Sequence[Choice]) -> int:
         text_bytes = 0
         for choice in choices:
-            if choice.finish_reason is not None:
+            if choice.finish_reason:
                 self.meter.finish_reason = choice.finish_reason
             if choice.delta is not None:
                 text = choice.delta.text
@@ -222,56 +240,16 @@ class OpenAIStream(EventReader):
     def _ending(self) -> bytes:
         if not self._is_done:
             return b""
+        self.meter.usage = self._running or self.meter.usage
         if not self._owes_usage or self.meter.usage is None:
             return DONE
-        first = self._first or _Chunk()
+        first = self._first or Chunk()
         writer = ChunkWriter(
-            id=first.id or fresh_id(), created=int(first.created or 0), model=first.model or ""
+            id=first.id if isinstance(first.id, str) and first.id else fresh_id(),
+            created=int(first.created) if isinstance(first.created, int | float) else 0,
+            model=self.meter.upstream_model or "",
         )
         return writer.usage(self.meter.usage) + DONE
-
-
-def _count_plain(events: bytes) -> int:
-    """Return how many whole events these are if none of them needs a look inside, else 0."""
-    if events[:5] != b"data:" or events.endswith(_DONE_EVENT):
-        return 0
-    # bytes.count takes half the time that `in` does, on pieces as short as these; in a burst each takes 8 µs.
-    count = events.count
-    number = nulls = count(b'"finish_reason":null')
-    if count(b"\n") != 2 * nulls:
-        # Not all of them are one line with a choice that goes on: rare enough to look again.
-        number = count(b"\n\n")
-        if count(b'"finish_reason"') != nulls or count(b"[DONE]") or count(b"\n:"):
-            return 0
-        if count(b'"choices":[{') != number:
-            return 0
-    usages = count(b'"usage"')
-    if count(b'"error"') or (usages and usages != count(b'"usage":null')):
-        return 0
-    return number
-
-
-def _start_of_last(events: bytes) -> int:
-    """Return where the last few of whole events begin, 0 where there are no others."""
-    start = len(events)
-    for _ in range(_LAST_EVENTS + 1):
-        start = events.rfind(b"\n\n", 0, start)
-        if start < 0:
-            return 0
-    return start + 2
-
-
-def _is_json(events: bytes, number: int) -> bool:
-    # Several events are lines of JSON once what stands between them is taken away. A string holds no line
-    # break, so that one replace will do: it takes a third of two.
-    try:
-        if number == 1:
-            _decode_object(events[5:])
-        else:
-            _decode_lines(events[5:-1].replace(b"\n\ndata:", b"\n"))
-    except UNREADABLE:
-        return False
-    return True
 
 
 def _without_usage(payload: bytes) -> bytes:

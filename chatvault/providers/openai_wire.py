@@ -1,5 +1,6 @@
 """Requests in OpenAI's JSON, and whole answers read from it."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -14,12 +15,15 @@ from chatvault.core.chat import (
     Tool,
     ToolChoice,
 )
+from chatvault.core.usage import Usage
 from chatvault.errors import ProviderFailed, RequestError
 from chatvault.providers.base import Completion
+from chatvault.providers.openai_mending import WireMessage, mend_answer
 from chatvault.providers.openai_usage import usage_of
 from chatvault.providers.refusals import stream_error
-from chatvault.providers.wire import NOTHING, decoded
+from chatvault.providers.wire import NOTHING, decoded, lenient
 
+_NO_REASONING = re.compile(rb',\s*"reasoning_content":\s*null|"reasoning_content":\s*null\s*,')
 _PLAIN_FIELDS = (
     "temperature",
     "top_p",
@@ -176,12 +180,12 @@ def _known(fields: Mapping[str, object]) -> dict[str, object]:
 
 class _Choice(msgspec.Struct):
     message: msgspec.Raw = NOTHING
-    finish_reason: str | None = None
+    finish_reason: object = None
 
 
 class _Body(msgspec.Struct):
-    id: str | None = None
-    model: str | None = None
+    id: object = None
+    model: object = None
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = NOTHING
     error: object = None
@@ -191,23 +195,35 @@ _decode_body = msgspec.json.Decoder(_Body).decode
 
 
 def read_completion(provider: str, body: bytes, *, request_id: str | None = None) -> Completion:
-    """Return a whole answer: its bytes as they came, but for `reasoning`, which becomes `reasoning_content`.
+    """Return a whole answer: its bytes as they came, but for what is not of OpenAI's shape.
 
     Raises ProviderError for an error in place of an answer, and for what is no answer.
     """
+    body = mend_answer(body)
     told = decoded(_decode_body, body, provider=provider, request_id=request_id)
     if told.error is not None:
         raise stream_error(provider, body, request_id=request_id)
     if not told.choices or bytes(told.choices[0].message)[:1] != b"{":
         raise ProviderFailed(f"{provider} sent an answer without content", upstream_request_id=request_id)
+    choice = told.choices[0]
     usage = usage_of(told.usage)
+    if usage is not None and (usage.is_to_be_estimated or _is_uncounted(usage, choice)):
+        usage = None
     return Completion(
         body=rename_reasoning(body),
-        usage=None if usage is None or usage.is_to_be_estimated else usage,
-        finish_reason=told.choices[0].finish_reason,
-        upstream_model=told.model,
-        upstream_request_id=request_id or told.id,
+        usage=usage,
+        finish_reason=choice.finish_reason if isinstance(choice.finish_reason, str) else None,
+        upstream_model=told.model if isinstance(told.model, str) else None,
+        upstream_request_id=request_id or (str(told.id) if told.id else None),
     )
+
+
+def _is_uncounted(usage: Usage, choice: _Choice) -> bool:
+    # An answer of no tokens has no text: who says so has not counted.
+    if usage.output_tokens != 0:
+        return False
+    message = lenient(choice.message, WireMessage)
+    return message is not None and bool(message.content or message.tool_calls)
 
 
 def rename_reasoning(json: bytes) -> bytes:
@@ -215,6 +231,11 @@ def rename_reasoning(json: bytes) -> bytes:
 
     Within a JSON string the quotes would be escaped: what is found here is always a key.
     """
-    if json.count(b'"reasoning":') and not json.count(b'"reasoning_content"'):
+    if not json.count(b'"reasoning":'):
+        return json
+    if json.count(b'"reasoning_content"'):
+        # Both names: what was thought may stand under the newer one alone.
+        json = _NO_REASONING.sub(b"", json)
+    if not json.count(b'"reasoning_content"'):
         return json.replace(b'"reasoning":', b'"reasoning_content":')
     return json

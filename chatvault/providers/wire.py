@@ -1,7 +1,8 @@
 """What providers send, decoded: a shape that is insisted on, and counts that may be anything."""
 
+import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeGuard, TypeVar, get_args
 
 import msgspec
 
@@ -39,7 +40,8 @@ def decoded(
 def lenient(raw: msgspec.Raw, shape: type[Struct]) -> Struct | None:
     """Return an object with the fields that are as they should be, the others at their defaults.
 
-    None where it is no object. An answer is not thrown away for what stands beside it.
+    The same goes for the objects in its fields. None where it is no object. An answer is not thrown away for
+    what stands beside it.
     """
     try:
         return msgspec.json.decode(raw, type=shape)
@@ -55,8 +57,26 @@ def lenient(raw: msgspec.Raw, shape: type[Struct]) -> Struct | None:
             if field.encode_name in told:
                 setattr(found, field.name, msgspec.json.decode(told[field.encode_name], type=field.type))
         except UNREADABLE:
-            continue
+            inner = next((each for each in get_args(field.type) if _is_shape(each)), None)
+            if inner is not None:
+                setattr(found, field.name, lenient(told[field.encode_name], inner))
     return found
+
+
+def _is_shape(type: object) -> TypeGuard[type[msgspec.Struct]]:
+    return isinstance(type, msgspec.StructMeta)
+
+
+# A pair of surrogates, one without its other half, and whatever else is escaped.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def whole_characters(json: bytes) -> bytes:
+    """Return JSON with U+FFFD in place of each half of a character: no strict reader takes one."""
+    return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], json)
 
 
 def count(value: object) -> int | None:

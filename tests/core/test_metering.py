@@ -64,3 +64,11 @@ def test_the_side_that_was_counted_is_kept_and_the_other_is_estimated() -> None:
     meter.usage = Usage(output_tokens=3, basis=UsageBasis.ESTIMATED)
     meter.deltas = 50
     assert meter.final_usage(input_estimate=7) == Usage(7, output_tokens=3, basis=UsageBasis.ESTIMATED)
+
+
+def test_no_tokens_out_are_believed_only_where_there_is_no_text() -> None:
+    meter = Meter()
+    meter.usage = Usage(input_tokens=10, output_tokens=0)
+    assert meter.final_usage(input_estimate=7) is meter.usage
+    meter.output_bytes = 9
+    assert meter.final_usage(input_estimate=7) == Usage(10, output_tokens=3, basis=UsageBasis.ESTIMATED)

@@ -259,3 +259,75 @@ def test_what_was_said_is_measured_in_bytes() -> None:
     stream = stream_of(start() + text(0, "𓀀" * 10) + end())
     asyncio.run(read_to_end(stream))
     assert stream.meter.output_bytes == 40
+
+
+@pytest.mark.parametrize("told", [{}, {"usage": {}}, {"usage": {"input_tokens": 12}}])
+def test_an_end_that_does_not_count_its_output_leaves_it_unknown(told) -> None:
+    stopped = event("message_delta", delta={"stop_reason": "end_turn"}, **told)
+    stream = stream_of(start() + text(0, "Hello there") + stopped + event("message_stop"))
+    asyncio.run(read_to_end(stream))
+    usage = stream.meter.final_usage(input_estimate=99)
+    assert (usage.input_tokens, usage.output_tokens) == (12, 3)
+    assert usage.basis is UsageBasis.ESTIMATED
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        event("surprise", message="text", delta=5, index="x", usage=[], content_block=[1]),
+        event("content_block_delta", index=0, delta={"type": "new_delta", "text": "no", "signature": 5}),
+        event("content_block_delta", index=0, delta={"type": "text_delta", "text": {"a": 1}}),
+        event("content_block_delta", index=0, delta="new"),
+        block(7, "new", {"type": "new_delta", "data": {"x": 1}}, text={"a": 1}, name=None, data=[1]),
+    ],
+)
+def test_new_kinds_of_events_blocks_and_deltas_are_passed_over(odd) -> None:
+    said = heard(start() + text(0, "Hel") + odd + text(1, "lo") + end())
+    assert (said.text, said.finish, said.is_done) == ("Hello", "stop", True)
+
+
+def test_nulls_in_place_of_names_are_no_matter() -> None:
+    begun = event("message_start", message={"id": None, "model": None, "content": None, "usage": {}})
+    hello = {"type": "text_delta", "text": "Hello"}
+    said = heard(begun + block(0, "text", hello, text=None, id=None, name=None) + end())
+    assert (said.text, said.is_done) == ("Hello", True)
+
+
+def test_half_a_character_costs_only_itself() -> None:
+    half = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "\ud83d"})
+    assert heard(start() + text(0, "Hel") + half + text(1, "lo") + end()).text == "Hel\ufffdlo"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b'event: error\ndata: {"error":{"type":"overloaded_error","message":"Overloaded"}}\n\n',
+        event("error", error={"type": "overloaded_error", "message": "Overloaded"}, message="Overloaded"),
+    ],
+)
+def test_an_error_of_an_odd_shape_is_one(sent) -> None:
+    whole, error, _ = broken(start() + text(0, "Hel") + sent)
+    assert hear(whole).text == "Hel"
+    assert isinstance(error, ProviderOverloaded)
+
+
+def test_an_answer_may_end_as_openais_do() -> None:
+    stopped = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 7})
+    said = heard(start() + text(0, "Hello") + stopped + b"data: [DONE]\n\n", include_usage=True)
+    assert (said.text, said.finish, said.is_done) == ("Hello", "stop", True)
+    assert said.usage is not None
+    _, error, _ = broken(start() + text(0, "Hello") + b"data: [DONE]\n\n")
+    assert isinstance(error, ProviderError)
+
+
+@pytest.mark.parametrize("blank", [b"data:\n\n", b"data: \n\n", b"event: ping\ndata:  \n\n"])
+def test_an_event_without_content_is_none(blank) -> None:
+    said = heard(blank + start() + blank + text(0, "Hello") + blank + end())
+    assert (said.text, said.is_done) == ("Hello", True)
+    assert alive(start(), blank, blank, text(0, "Hello"), end()) == 3
+
+
+def test_a_tool_that_is_not_stopped_has_arguments_all_the_same() -> None:
+    begun = event("content_block_start", index=0, content_block={"type": "tool_use", "id": "t", "name": "f"})
+    said = heard(start() + begun + end("tool_use"))
+    assert said.tools == {0: {"id": "t", "name": "f", "arguments": "{}"}}

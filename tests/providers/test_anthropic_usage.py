@@ -138,3 +138,48 @@ def test_odd_counts_of_searches_and_splits_are_none():
         server_tool_use={"web_search_requests": 2**60},
     )
     assert usage_of(told, model="m") == Usage(input_tokens=3)
+
+
+def test_a_zero_at_the_end_does_not_unsay_what_the_start_told():
+    split = {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 30}
+    start = wire(
+        input_tokens=12,
+        output_tokens=1,
+        cache_read_input_tokens=100,
+        cache_creation_input_tokens=50,
+        cache_creation=split,
+        server_tool_use={"web_search_requests": 2},
+    )
+    end = wire(
+        input_tokens=0,
+        output_tokens=7,
+        cache_read_input_tokens=0,
+        cache_creation_input_tokens=0,
+        cache_creation=dict.fromkeys(split, 0),
+        server_tool_use={"web_search_requests": 0},
+    )
+    assert usage_of(merged(start, end), model="m") == Usage(
+        input_tokens=162,
+        cached_tokens=100,
+        cache_write_tokens=50,
+        cache_write_1h_tokens=30,
+        output_tokens=7,
+        web_searches=2,
+    )
+
+
+def test_an_end_without_output_says_zero_where_it_says_so():
+    told = merged(wire(input_tokens=12, output_tokens=1), wire(output_tokens=0))
+    assert usage_of(told, model="m").output_tokens == 0
+
+
+def test_a_split_without_its_total_is_summed_up():
+    split = {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 30}
+    told = usage_of(wire(input_tokens=12, output_tokens=7, cache_creation=split), model="m")
+    assert (told.input_tokens, told.cache_write_tokens, told.cache_write_1h_tokens) == (62, 50, 30)
+
+
+def test_a_prompt_of_no_tokens_was_not_counted():
+    assert usage_of(wire(input_tokens=0, output_tokens=7), model="m").is_to_be_estimated
+    cached = usage_of(wire(input_tokens=0, output_tokens=7, cache_read_input_tokens=5), model="m")
+    assert (cached.input_tokens, cached.is_to_be_estimated) == (5, False)

@@ -119,3 +119,21 @@ def test_an_answer_whose_usage_is_odd_is_served_and_estimated(usage):
     completion = read_message("up", json.dumps(told).encode(), Reading(), created=3, request_id=None)
     assert message(completion)["content"] == "Hi"
     assert completion.usage is None
+
+
+def test_an_odd_block_costs_only_itself():
+    odd = {"type": "new", "text": {"a": 1}, "name": None, "id": None, "data": [1]}
+    completion = read(
+        [odd, {"type": "text", "text": "Hel\ud83d"}, {"type": "text", "text": "lo", "id": None}]
+    )
+    assert message(completion) == {"role": "assistant", "content": "Hel\ufffdlo"}
+    assert completion.usage == Usage(input_tokens=5, output_tokens=2)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"content": None}, {"model": None}, {"content": "text"}, {"stop_sequence": 5}]
+)
+def test_an_odd_field_does_not_lose_the_answer(odd):
+    told = {"id": "msg_1", "content": [], "stop_reason": "end_turn", "usage": {"input_tokens": 5}, **odd}
+    completion = read_message("up", json.dumps(told).encode(), Reading(), created=3, request_id=None)
+    assert completion.finish_reason == "stop"

@@ -130,15 +130,15 @@ def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
     return b"data: " + json.dumps(told, separators=(",", ":")).encode() + b"\n\n"
 
 
+CALLED = {"id": CALL.id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
 STREAMED = (
     chunk({"role": "assistant", "content": None, "reasoning_content": "hm"})
     + chunk({"reasoning_content": " yes"})
-    + chunk({"tool_calls": [{"index": 0, "id": CALL.id, "function": {"name": "f", "arguments": ""}}]})
+    + chunk({"tool_calls": [{"index": 0, **CALLED, "function": {"name": "f", "arguments": ""}}]})
     + chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]})
     + chunk({"content": ""}, "tool_calls")
     + b"data: [DONE]\n\n"
 )
-CALLED = {"id": CALL.id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
 TOLD = {"role": "assistant", "content": "", "reasoning_content": "hm yes", "tool_calls": [CALLED]}
 WHOLE = json.dumps({"choices": [{"message": TOLD, "finish_reason": "tool_calls"}]}).encode()
 

@@ -214,3 +214,34 @@ def test_a_whole_answer_without_whole_counts_is_served_and_estimated(counts: dic
 
     assert json.loads(completion.body)["choices"][0]["message"]["content"] == "Hi"
     assert completion.usage is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "arguments"),
+    [({"a": 1}, '{"a": 1}'), ('{"a":1}', '{"a":1}'), ("", "{}"), (None, "{}"), ("half \ud83d", None)],
+)
+def test_arguments_are_text_to_a_client_whatever_they_were(sent: Any, arguments: str | None) -> None:
+    called = line(tool_calls=[call("f", sent, id=5)])
+    if arguments is None:
+        with pytest.raises(ProviderBroke):
+            translated(called)
+        return
+    heard, _ = translated(called, line("stop"))
+    assert heard.tools[0]["arguments"] == arguments
+    assert heard.tools[0]["id"].startswith("call_")
+
+
+def test_arguments_that_are_no_utf8_are_no_defect_of_ours() -> None:
+    heard, _ = translated(line(tool_calls=[call("f", {"a": "X"})]).replace(b"X", b"\xff"), line("stop"))
+    assert heard.tools[0]["arguments"] == '{"a": "\ufffd"}'
+
+
+def test_zeros_beside_text_are_no_counts() -> None:
+    zeros = json.loads(line("stop", content="Hi there")) | {"prompt_eval_count": 0, "eval_count": 0}
+    sent = json.dumps(zeros).encode()
+    _, translator = translated(sent)
+    counted = translator.meter.final_usage(input_estimate=99)
+    assert (counted.input_tokens, counted.output_tokens) == (99, 2)
+    assert read_completion(sent, model="m", created=5).usage is None
+    counted_prompt = json.dumps(zeros | {"prompt_eval_count": 7}).encode()
+    assert read_completion(counted_prompt, model="m", created=5).usage is None

@@ -18,51 +18,19 @@ from chatvault.errors import (
 )
 from chatvault.providers.openai_stream import OpenAIStream
 from tests.support.answers import FakeAnswer, cut
+from tests.support.openai_events import (
+    DONE,
+    HI,
+    ROLE,
+    STOP,
+    THERE,
+    USAGE,
+    USAGE_CHUNK,
+    event,
+    pass_on,
+    pass_on_until_it_breaks,
+)
 from tests.support.streams import hear, read_to_end
-
-
-def event(delta: dict, finish: str | None = None, **more: object) -> bytes:
-    chunk = {
-        "id": "c1",
-        "object": "chat.completion.chunk",
-        "created": 1700000000,
-        "model": "m-1",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        **more,
-    }
-    return b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n"
-
-
-USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
-ROLE = event({"role": "assistant", "content": ""})
-HI = event({"content": "Hi"})
-THERE = event({"content": " there é\\n"})
-STOP = event({}, "stop")
-USAGE_CHUNK = b'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[]'
-USAGE_CHUNK += b',"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}\n\n'
-DONE = b"data: [DONE]\n\n"
-
-
-def pass_on(
-    *pieces: bytes | ProviderError, include_usage: bool = False
-) -> tuple[bytes, OpenAIStream, FakeAnswer]:
-    answer = FakeAnswer(*pieces)
-    stream = OpenAIStream(answer, provider="up", include_usage=include_usage)
-    return asyncio.run(read_to_end(stream)), stream, answer
-
-
-def pass_on_until_it_breaks(*pieces: bytes | ProviderError) -> tuple[bytes, ProviderError, OpenAIStream]:
-    stream = OpenAIStream(FakeAnswer(*pieces), provider="up", include_usage=False)
-
-    async def read() -> tuple[bytes, ProviderError]:
-        whole = b""
-        with pytest.raises(ProviderError) as caught:
-            while data := await stream.read():
-                whole += data
-        return whole, caught.value
-
-    whole, error = asyncio.run(read())
-    return whole, error, stream
 
 
 def test_bytes_go_out_as_they_came():
@@ -232,7 +200,7 @@ def test_half_an_event_at_the_bodys_end_never_goes_out(length):
 
 
 def test_an_object_of_another_shape_goes_out_all_the_same():
-    odd = b'data: {"choices":[{"index":0,"delta":{"content":["a"]},"finish_reason":null}]}\n\n'
+    odd = b'data: {"choices":[{"index":0,"delta":{"content":{"a":1}},"finish_reason":null}]}\n\n'
     assert pass_on(ROLE + odd + STOP + DONE)[0] == ROLE + odd + STOP + DONE
 
 
@@ -367,3 +335,103 @@ def test_an_event_nested_beyond_measure_is_a_break(nested: bytes) -> None:
     whole, error, _ = pass_on_until_it_breaks(ROLE, HI, b"data: " + nested + b"\n\n", HI)
     assert isinstance(error, ProviderBroke)
     assert whole == ROLE + HI
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'data: {"object":"error","message":"boom","type":"BadRequestError","param":null,"code":400}\n\n',
+        b'data: {"detail":"Internal Server Error"}\n\n',
+        b'data: {"detail":[{"msg":"boom"}]}\n\n',
+        b'data: {"message":"boom","code":500}\n\n',
+        b'event:error\ndata: {"message":"boom"}\n\n',
+        b'id: 7\nevent: error\ndata: "boom"\n\n',
+        b'event: error\ndata: {"choices":[{"index":0,"finish_reason":"eos"}]}\n\n',
+        b'error: {"code":500,"message":"boom","type":"server_error"}\n\n',
+    ],
+)
+@pytest.mark.parametrize("is_burst", [True, False])
+def test_an_error_of_any_shape_is_no_end(said, is_burst) -> None:
+    sent = [ROLE, HI, THERE * 9, said, DONE]
+    whole, error, _ = pass_on_until_it_breaks(*([b"".join(sent)] if is_burst else sent))
+    assert whole == ROLE + HI + THERE * 9
+    assert isinstance(error, ProviderError)
+
+
+@pytest.mark.parametrize("known", [{"id": 10**30}, {"created": "1700000000"}, {"model": 4}, {"id": None}])
+def test_odd_names_cost_neither_the_finish_nor_the_usage(known) -> None:
+    whole, stream, _ = pass_on(
+        event({"content": "Hi"}, **known), event({}, "stop", usage=USAGE, **known), DONE
+    )
+    assert (hear(whole).text, hear(whole).finish) == ("Hi", "stop")
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_usage_is_found_where_groq_and_moonshot_put_it(asked) -> None:
+    at_groq = event({}, "stop", x_groq={"id": "req_1", "usage": USAGE})
+    choice = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}
+    at_moonshot = event({}, choices=[choice])
+    for last in (at_groq, at_moonshot):
+        whole, stream, _ = pass_on(ROLE, HI, last, DONE, include_usage=asked)
+        assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+        assert (hear(whole).usage is not None) == asked
+    whole, stream, _ = pass_on(ROLE, HI, event({}, "stop", x_groq="odd"), DONE)
+    assert hear(whole).finish == "stop"
+
+
+def test_the_first_chunk_of_azures_says_nothing() -> None:
+    filtered = b'data: {"choices":[],"created":0,"id":"","model":"","prompt_filter_results":[]}\n\n'
+    whole, stream, _ = pass_on(filtered, ROLE, HI, STOP, USAGE_CHUNK, DONE)
+    assert whole == ROLE + HI + STOP + DONE
+    assert (stream.meter.upstream_model, stream.meter.upstream_request_id) == ("m-1", "c1")
+
+
+def test_a_running_count_is_the_last_one_only_where_the_answer_ends() -> None:
+    counted = [
+        event({"content": "Hi"}, usage={"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}),
+        event({"content": " you"}, usage={"prompt_tokens": 9, "completion_tokens": 8, "total_tokens": 17}),
+    ]
+    _, _, stream = pass_on_until_it_breaks(*counted)
+    assert stream.meter.usage == Usage(input_tokens=9)
+    cut = Usage(input_tokens=9, output_tokens=8, basis=UsageBasis.ESTIMATED)
+    assert stream.meter.final_usage(input_estimate=99) == cut
+    _, stream, _ = pass_on(*counted, STOP, DONE)
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=8)
+
+
+def test_zeros_beside_text_are_no_count() -> None:
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    _, stream, _ = pass_on(ROLE, HI, THERE, event({}, "stop", usage=zeros), DONE)
+    counted = stream.meter.final_usage(input_estimate=99)
+    assert counted.input_tokens == 99
+    assert counted.output_tokens
+    assert counted.basis is UsageBasis.ESTIMATED
+
+
+def test_usage_that_says_nothing_unsays_nothing() -> None:
+    _, stream, _ = pass_on(ROLE, HI, STOP, USAGE_CHUNK, event({}, choices=[], usage={}), DONE)
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+
+
+@pytest.mark.parametrize("blank", [b"data:\n\n", b"data: \n\n", b"event: ping\ndata:  \n\n"])
+def test_an_event_without_content_is_none(blank) -> None:
+    whole, _, answer = pass_on(blank, ROLE + blank, HI, blank, blank + THERE, STOP + blank, DONE)
+    assert whole == ROLE + HI + THERE + STOP + DONE
+    assert answer.payloads_seen == 5
+
+
+@pytest.mark.parametrize("ends", [b"\n\n\n", b"\n\n\n\n\n", b"\r\n\r\n\r\n"])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_more_line_ends_than_it_takes_are_no_matter(ends, size) -> None:
+    sent = (b": ping\n\n" + ROLE + HI + THERE * 6 + STOP + USAGE_CHUNK + DONE).replace(b"\n\n", ends)
+    pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
+    whole, stream, _ = pass_on(*pieces)
+    assert (hear(whole).text, hear(whole).finish) == ("Hi" + " there é\\n" * 6, "stop")
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+
+
+def test_a_name_that_is_no_text_breaks_the_answer() -> None:
+    usage = event({"content": "x"}, usage=USAGE).replace(b'"object"', b'"obj\xff"')
+    _, error, _ = pass_on_until_it_breaks(ROLE, HI, usage)
+    assert isinstance(error, ProviderError)

@@ -158,6 +158,27 @@ def test_reasoning_gets_the_name_that_clients_know():
             Usage(output_tokens=2, basis=UsageBasis.ESTIMATED),
         ),
         ({}, Usage()),
+        (
+            {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+            Usage(output_tokens=0, basis=UsageBasis.ESTIMATED),
+        ),
+        ({"prompt_tokens": 12.0, "completion_tokens": 7.0}, Usage(input_tokens=12, output_tokens=7)),
+        (
+            {"prompt_tokens": 19, "completion_tokens": 2, "cached_tokens": 10},
+            Usage(input_tokens=19, cached_tokens=10, output_tokens=2),
+        ),
+        (
+            {
+                "prompt_tokens": 19,
+                "completion_tokens": 2,
+                "prompt_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 10},
+            },
+            Usage(input_tokens=19, cached_tokens=9, cache_write_tokens=10, output_tokens=2),
+        ),
+        (
+            {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cache_write_tokens": 6}},
+            Usage(input_tokens=5, output_tokens=2),
+        ),
     ],
 )
 def test_usage_is_what_the_provider_says(told, expected):
@@ -219,3 +240,25 @@ def test_half_a_character_is_refused():
     with pytest.raises(RequestError) as caught:
         to_json({"input": json.loads('{"a": "\\ud800"}')})
     assert (caught.value.status, caught.value.param) == (400, "messages")
+
+
+@pytest.mark.parametrize(
+    ("total", "reasoning", "output"),
+    [
+        (118, 100, 107),  # xAI: reasoning beside the completion
+        (118, None, 107),  # Gemini: in the total alone
+        (118, 0, 107),
+        (18, 5, 7),
+        (18, None, 7),
+        (None, 5, 7),
+        (None, 100, 107),
+        (500, 5, 7),
+        ("18", None, 7),
+    ],
+)
+def test_what_was_thought_is_part_of_the_output_wherever_it_is_counted(total, reasoning, output):
+    details = {} if reasoning is None else {"completion_tokens_details": {"reasoning_tokens": reasoning}}
+    told = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": total, **details}
+    usage = usage_of(msgspec.Raw(json.dumps(told).encode()))
+    assert usage is not None
+    assert usage.output_tokens == output

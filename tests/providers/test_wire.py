@@ -1,12 +1,14 @@
 """What providers send, decoded."""
 
+import json
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chatvault.errors import ProviderFailed
-from chatvault.providers.wire import count, decoded, lenient
+from chatvault.providers.wire import count, decoded, lenient, whole_characters
 
 
 class Shape(msgspec.Struct):
@@ -52,3 +54,44 @@ def test_a_count_is_a_number_that_can_be_written_down(value):
     found = count(value)
     assert found is None or (0 <= found <= 10**8 and found == int(value) and not isinstance(value, bool))
     assert found is not None or isinstance(value, bool | str | None) or not 0 <= value <= 10**8
+
+
+class Outer(msgspec.Struct):
+    """A shape with another one in it."""
+
+    inner: Shape | None = None
+    word: str = "-"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b'{"inner":{"number":"1","word":"a"},"word":"b"}', Outer(Shape(None, "a"), "b")),
+        (b'{"inner":7,"word":"b"}', Outer(None, "b")),
+        (b'{"inner":null,"word":[]}', Outer()),
+    ],
+)
+def test_what_is_odd_inside_costs_only_itself_too(raw, expected):
+    assert lenient(msgspec.Raw(raw), Outer) == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (rb'"a\ud83d"', "a\ufffd"),
+        (rb'"\uDE00b"', "\ufffdb"),
+        (rb'"\ud83d\ude00\ud83d"', "\U0001f600\ufffd"),
+        (rb'"\ud83d\u0041"', "\ufffdA"),
+        (rb'"\\ud83d \n\""', '\\ud83d \n"'),
+        (b'"plain"', "plain"),
+    ],
+)
+def test_half_a_character_is_replaced_and_nothing_else(sent, read):
+    assert msgspec.json.decode(whole_characters(sent)) == read
+
+
+@given(st.text())
+def test_whole_characters_stay_as_they_are(text):
+    for ascii_only in (True, False):
+        sent = json.dumps(text, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+        assert whole_characters(sent) == sent

@@ -27,6 +27,10 @@ from chatvault.gateway.dialects.fields import (
 from chatvault.gateway.dialects.forbidden import refuse_forbidden_names
 
 _decode = msgspec.json.Decoder().decode
+# Some programs on Windows begin every text so; a reader may ignore it (RFC 8259, section 8.1).
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# What gzip, zstd and zlib begin with; no JSON does.
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _MAX_STOPS = 16
 # Known, of no use to any provider, and none of its business: who the client's own users are.
@@ -68,8 +72,13 @@ def parse(raw: bytes) -> Parsed:
 
 def _decoded(raw: bytes) -> dict[str, Any]:
     try:
-        body = _decode(raw)
+        body = _decode(raw.removeprefix(_BYTE_ORDER_MARK))
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        if raw.startswith(_COMPRESSED):
+            raise RequestError(
+                "The body is compressed: send it as plain JSON, without content-encoding.",
+                code="invalid_json",
+            ) from exc
         raise RequestError(f"The body is not valid JSON: {exc}", code="invalid_json") from exc
     except RecursionError as exc:
         raise RequestError("The body is nested too deeply.", code="invalid_json") from exc

@@ -1,6 +1,9 @@
 """Tests of the allow-list of OpenAI's chat requests."""
 
+import gzip
 import json
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -195,6 +198,18 @@ def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
     with pytest.raises(RequestError) as refused:
         parse(raw)
     assert refused.value.code == "invalid_json"
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    raw = json.dumps({"model": "m", "messages": HELLO}).encode()
+    assert parse(b"\xef\xbb\xbf" + raw) == parse(raw)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+def test_a_compressed_body_is_called_so(compress: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(RequestError) as refused:
+        parse(compress(b'{"model": "m"}'))
+    assert "compressed" in str(refused.value)
 
 
 def test_half_a_surrogate_pair_is_refused() -> None:

@@ -54,7 +54,7 @@ def _full(value: dict[str, Any], role: Role, path: str, dropped: Dropped) -> Mes
     for key in value.keys() - _KNOWN:
         if key not in _ANSWER_ONLY:
             dropped.add(f"messages.{key}")
-    if value.get("function_call") is not None:
+    if value.get("function_call") and not value.get("tool_calls"):
         raise refuse(f"{OLD_FORM}: send 'tool_calls'", f"{path}.function_call")
     content = _content(value.get("content"), f"{path}.content", dropped)
     if content is None and value.get("refusal") is not None:

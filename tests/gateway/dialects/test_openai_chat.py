@@ -87,8 +87,11 @@ def test_a_refusal_that_is_handed_back_is_what_was_said() -> None:
 
 
 def test_the_old_form_of_tools_is_refused_with_the_new_one() -> None:
-    messages = [{"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}]
+    called = {"name": "f", "arguments": "{}"}
+    messages: list[dict[str, Any]] = [{"role": "assistant", "content": None, "function_call": called}]
     assert "send 'tool_calls'" in str(refusal(messages=messages))
+    messages[0]["tool_calls"] = [{"id": "c1", "function": {"name": "f", "arguments": "{}"}}]
+    assert ask(messages=messages).request.messages[0].tool_calls == (ToolCall("c1", "f", "{}"),)
     assert "role tool" in str(refusal(messages=[{"role": "function", "name": "f", "content": "1"}]))
     assert "send 'tools'" in str(refusal(functions=[{"name": "f"}]))
 

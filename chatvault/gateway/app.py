@@ -166,7 +166,9 @@ class Gateway:
         elif path.startswith(PROBE_PATH) and self._probe and (mark := self._probe(path[len(PROBE_PATH) :])):
             await send_json(send, 200, mark.encode(), [])
         else:
-            await self._api({**scope, "path": path}, receive, send)
+            # HEAD is GET without the body, which the server leaves out; clients ask so whether one is there.
+            asked = "GET" if method == "HEAD" else method
+            await self._api({**scope, "path": path, "method": asked}, receive, send)
 
 
 def _address(scope: Scope) -> str:

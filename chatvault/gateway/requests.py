@@ -1,5 +1,6 @@
 """A request as it comes in: its path, its body, and the news that its client has left."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ from chatvault.errors import RequestError
 from chatvault.gateway.call import Call
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+# Only the path's beginning: a model's name may hold whatever it likes.
+_BEGINNING = re.compile(r"/+(?:v1/+)*")
 
 
 class ClientLeft(Exception):
@@ -22,13 +25,14 @@ def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
 
 
 def canonical_path(path: str) -> str:
-    """Return the path that a client means: with or without /v1, or twice, or with a slash at its end.
+    """Return the path that a client means: with or without /v1, or twice, or with a slash too many.
 
-    Half of all clients want a base URL with /v1, half without; whoever guesses wrong is served all the same.
+    Half of all clients want a base URL with /v1, half without, and some put their own path behind the slash
+    that it ends with; whoever guesses wrong is served all the same.
     """
     path = path.rstrip("/")
-    while path.startswith("/v1/v1"):
-        path = path[3:]
+    if (beginning := _BEGINNING.match(path)) is not None:
+        path = ("/v1/" if "v1" in beginning[0] else "/") + path[beginning.end() :]
     if path in ("/chat/completions", "/models") or path.startswith("/models/"):
         return "/v1" + path
     return path or "/"

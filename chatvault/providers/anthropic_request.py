@@ -25,14 +25,18 @@ def translate(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the messages and options, still in OpenAI's shape.
 
-    Thinking that a client left out is restored, unless thinking is off now. Raises RequestError for an image
-    that nobody would fetch.
+    Thinking that a client left out is restored, unless thinking is off now. What says nothing is left out:
+    clients send an empty text beside an image, and keep the answer that they stopped before it began. Raises
+    RequestError for an image that nobody would fetch, and where nothing is left.
     """
+    turns = [message for message in request.messages if not _says_nothing(message)]
+    if not turns:
+        raise RequestError("Anthropic takes no conversation in which nothing is said.", param="messages")
     thinks = request.reasoning_effort != "none"
     if request.thinking is not None:
         thinks = request.thinking.type != "disabled"
-    messages = [_message(memory.restore(message) if thinks else message) for message in request.messages]
-    if messages and all(message["role"] == "system" for message in messages):
+    messages = [_message(memory.restore(turn) if thinks else turn) for turn in turns]
+    if all(message["role"] == "system" for message in messages):
         # OpenAI answers instructions alone; Anthropic wants somebody to have spoken.
         messages[-1]["role"] = "user"
     options = request_fields(request)
@@ -83,12 +87,21 @@ def _has_thinking(body: dict[str, Any]) -> bool:
     )
 
 
+def _says_nothing(message: Message) -> bool:
+    if message.role not in ("user", "assistant") or message.tool_calls or message.thinking_blocks:
+        return False
+    return not message.images and not message.text.strip()
+
+
 def _message(message: Message) -> dict[str, Any]:
     fields: dict[str, Any] = message_fields(message, has_developer_role=False)
     fields.pop("name", None)
     content = message.content
     if content is not None and not isinstance(content, str):
-        fields["content"] = [_part(part) for part in content]
+        # It refuses a text of nothing but space, and the library would put words of its own in its place.
+        fields["content"] = [
+            _part(part) for part in content if isinstance(part, ImagePart) or part.text.strip()
+        ]
     if message.thinking_blocks:
         fields["thinking_blocks"] = [_block(block) for block in message.thinking_blocks]
     return _marked(fields, message.cache)

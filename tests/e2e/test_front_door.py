@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from tests.support.clients import Caller, ask, chat
+from tests.support.clients import Caller, ask, chat, new_client
 from tests.support.daemon import Daemon, Serve
 from tests.support.openai_shape import MODEL, settings
 from tests.support.scripted import Upstream
@@ -81,13 +81,25 @@ def test_an_unknown_route_names_the_routes_there_are(daemon: Daemon) -> None:
     assert "/v1/chat/completions" in reply.json()["error"]["message"]
 
 
-def test_the_short_path_works_too(daemon: Daemon) -> None:
-    reply = httpx.post(
-        f"{daemon.url}/chat/completions",
-        json=chat(MODEL),
-        headers={"authorization": f"Bearer {daemon.add_token()}"},
-    )
-    assert reply.status_code == 200
+def test_any_base_url_that_a_client_makes_of_ours_works(daemon: Daemon) -> None:
+    login = {"authorization": f"Bearer {daemon.add_token()}"}
+    for path in ("/chat/completions", "//v1/chat/completions", "/v1//chat/completions/"):
+        reply = httpx.post(f"{daemon.url}{path}", json=chat(MODEL), headers=login)
+        assert reply.status_code == 200, path
+    assert httpx.get(f"{daemon.url}//v1/models/", headers=login).json()["object"] == "list"
+
+
+def test_head_is_get_without_the_body(daemon: Daemon) -> None:
+    login = {"authorization": f"Bearer {daemon.add_token()}"}
+    for path in ("/v1/models", f"/v1/models/{MODEL}", "/openapi.json", "/health"):
+        with new_client() as client:
+            told, asked = (
+                client.head(f"{daemon.url}{path}", headers=login),
+                client.get(f"{daemon.url}{path}", headers=login),
+            )
+        assert (told.status_code, told.content) == (200, b""), path
+        assert told.headers["content-length"] == str(len(asked.content)), path
+    assert httpx.head(f"{daemon.url}/v1/models").status_code == 401
 
 
 def test_the_api_page_needs_a_token_and_there_is_no_docs_page(daemon: Daemon) -> None:

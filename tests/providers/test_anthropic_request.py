@@ -87,6 +87,40 @@ def test_instructions_alone_are_said_by_the_user():
     assert body((Message("system", "s"), Message("system", "t")))["messages"] == [says("user", "t")]
 
 
+def test_what_says_nothing_is_left_out_and_no_words_stand_in_for_it():
+    image = ImagePart(PNG)
+    for text in ("", " \n"):
+        told = body((Message("user", (TextPart(text), image, TextPart("see"))),))["messages"]
+        assert [part["type"] for part in told[0]["content"]] == ["image", "text"]
+        for nothing in (text, (TextPart(text),), ()):
+            asked = (
+                *HI,
+                Message("assistant", nothing),
+                Message("user", "go on"),
+                Message("assistant", nothing),
+            )
+            assert body(asked)["messages"] == [says("user", "hi", "go on")]
+            assert body((*HI, Message("user", nothing)))["messages"] == [says("user", "hi")]
+            told = body((Message("system", "Be brief."), Message("user", nothing)))
+            assert told["messages"] == [says("user", "Be brief.")]
+            with pytest.raises(RequestError):
+                body((Message("user", nothing),))
+
+
+def test_calls_and_results_without_a_word_stay():
+    call = ToolCall("c1", "weather", "{}")
+    for nothing in (None, "", " ", (TextPart(""),)):
+        asked = (
+            *HI,
+            Message("assistant", nothing, tool_calls=(call,)),
+            Message("tool", (TextPart(""),), tool_call_id="c1"),
+        )
+        _, called, answered = body(asked, tools=(WEATHER,))["messages"]
+        assert [block["type"] for block in called["content"]] == ["tool_use"]
+        assert [block["type"] for block in answered["content"]] == ["tool_result"]
+        assert not answered["content"][0].get("content")
+
+
 def test_images_go_along_and_remote_ones_are_left_to_anthropic():
     told = body((Message("user", (ImagePart(PNG), ImagePart("https://e.example/a.png"))),))
     assert told["messages"][0]["content"] == [

@@ -1,11 +1,13 @@
 """Reading one JSON field: the right type and range, or an error that names it."""
 
-from typing import cast
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 from chatvault.core.chat import CacheTtl, JsonObject
 from chatvault.errors import RequestError
 
 _MAX_NAMES = 32
+_Value = TypeVar("_Value")
 
 
 class Dropped:
@@ -78,6 +80,12 @@ def as_object(value: object, path: str) -> JsonObject:
     if not isinstance(value, dict):
         raise refuse(f"'{path}' must be an object", path, code="invalid_type")
     return cast(JsonObject, value)
+
+
+def optional(values: JsonObject, key: str, path: str, read: Callable[[object, str], _Value]) -> _Value | None:
+    """Return what `read` makes of a field of the object at `path`; None where it is missing or null."""
+    value = values.get(key)
+    return None if value is None else read(value, f"{path}.{key}")
 
 
 def cache_mark(value: object, path: str) -> CacheTtl | None:

@@ -4,24 +4,16 @@ Every field is taken by name; what isn't known is dropped and named, what could 
 Nothing of a client's body travels on except through the values built here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
 
-from chatvault.core.chat import (
-    ChatRequest,
-    JsonObject,
-    NamedTool,
-    ResponseFormat,
-    Thinking,
-    Tool,
-    ToolChoice,
-)
+from chatvault.core.chat import ChatRequest, ResponseFormat, Thinking
 from chatvault.core.value import quickly_made
 from chatvault.errors import RequestError
-from chatvault.gateway.dialects import openai_messages
+from chatvault.gateway.dialects import openai_messages, openai_tools
 from chatvault.gateway.dialects.fields import (
     Dropped,
     as_bool,
@@ -29,15 +21,18 @@ from chatvault.gateway.dialects.fields import (
     as_number,
     as_object,
     as_text,
-    cache_mark,
+    optional,
     refuse,
 )
 from chatvault.gateway.dialects.forbidden import refuse_forbidden_names
 
 _decode = msgspec.json.Decoder().decode
+# Some programs on Windows begin every text so; a reader may ignore it (RFC 8259, section 8.1).
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# What gzip, zstd and zlib begin with; no JSON does.
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _MAX_STOPS = 16
-_MAX_TOOLS = 512
 # Known, of no use to any provider, and none of its business: who the client's own users are.
 _KEPT_HERE = frozenset({"user", "metadata", "store", "safety_identifier", "prompt_cache_key"})
 
@@ -64,6 +59,10 @@ def parse(raw: bytes) -> Parsed:
                 take(values, value, dropped)
         elif key not in _KEPT_HERE:
             dropped.add(key)
+    openai_tools.fit_choice(values)
+    if not values.get("logprobs") and values.get("top_logprobs") == 0:
+        # None of nothing: some send all they know, and a provider that reads it would ask for `logprobs`.
+        del values["top_logprobs"]
     if "model" not in values:
         raise refuse("you must provide a model", "model")
     if "messages" not in values:
@@ -73,8 +72,13 @@ def parse(raw: bytes) -> Parsed:
 
 def _decoded(raw: bytes) -> dict[str, Any]:
     try:
-        body = _decode(raw)
+        body = _decode(raw.removeprefix(_BYTE_ORDER_MARK))
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        if raw.startswith(_COMPRESSED):
+            raise RequestError(
+                "The body is compressed: send it as plain JSON, without content-encoding.",
+                code="invalid_json",
+            ) from exc
         raise RequestError(f"The body is not valid JSON: {exc}", code="invalid_json") from exc
     except RecursionError as exc:
         raise RequestError("The body is nested too deeply.", code="invalid_json") from exc
@@ -112,7 +116,7 @@ def _stop(values: dict[str, Any], value: object, dropped: Dropped) -> None:
     stops = [value] if isinstance(value, str) else value
     if not isinstance(stops, list) or len(stops) > _MAX_STOPS:
         raise refuse(f"'stop' must be a string or a list of at most {_MAX_STOPS} strings", "stop")
-    values["stop"] = tuple(as_text(stop, "stop") for stop in stops if stop != "")
+    values["stop"] = tuple(as_text(stop, "stop") for stop in stops if stop not in ("", None))
 
 
 def _logit_bias(values: dict[str, Any], value: object, dropped: Dropped) -> None:
@@ -123,9 +127,10 @@ def _logit_bias(values: dict[str, Any], value: object, dropped: Dropped) -> None
 
 
 def _effort(values: dict[str, Any], value: object, dropped: Dropped) -> None:
-    if value not in _EFFORTS:
+    if value in _EFFORTS:
+        values["reasoning_effort"] = value
+    elif value != "":
         raise refuse(f"'reasoning_effort' must be one of {', '.join(_EFFORTS)}", "reasoning_effort")
-    values["reasoning_effort"] = value
 
 
 def _thinking(values: dict[str, Any], value: object, dropped: Dropped) -> None:
@@ -142,6 +147,8 @@ def _thinking(values: dict[str, Any], value: object, dropped: Dropped) -> None:
 
 def _response_format(values: dict[str, Any], value: object, dropped: Dropped) -> None:
     form = as_object(value, "response_format")
+    if not form:
+        return
     kind = form.get("type")
     if kind in ("text", "json_object"):
         for key in form.keys() - {"type"}:
@@ -158,66 +165,25 @@ def _response_format(values: dict[str, Any], value: object, dropped: Dropped) ->
     path = "response_format.json_schema"
     values["response_format"] = ResponseFormat(
         "json_schema",
-        schema=_optional(inner, "schema", path, as_object),
-        name=_optional(inner, "name", path, as_text),
-        description=_optional(inner, "description", path, as_text),
-        strict=_optional(inner, "strict", path, as_bool),
+        schema=optional(inner, "schema", path, as_object),
+        name=optional(inner, "name", path, as_text),
+        description=optional(inner, "description", path, as_text),
+        strict=optional(inner, "strict", path, as_bool),
     )
 
 
 def _tools(values: dict[str, Any], value: object, dropped: Dropped) -> None:
-    if not isinstance(value, list) or len(value) > _MAX_TOOLS:
-        raise refuse(f"'tools' must be a list of at most {_MAX_TOOLS} tools", "tools")
-    values["tools"] = tuple(_tool(item, f"tools[{index}]", dropped) for index, item in enumerate(value))
-
-
-def _tool(value: object, path: str, dropped: Dropped) -> Tool:
-    tool = as_object(value, path)
-    if tool.get("type", "function") != "function":
-        raise refuse(
-            f"'{path}.type' must be function: other kinds of tools are not served here", f"{path}.type"
-        )
-    function = as_object(tool.get("function"), f"{path}.function")
-    for key in tool.keys() - {"type", "function", "cache_control"}:
-        dropped.add(f"tools.{key}")
-    for key in function.keys() - {"name", "description", "parameters", "strict", "cache_control"}:
-        dropped.add(f"tools.function.{key}")
-    where = f"{path}.function"
-    name = as_text(function.get("name"), f"{where}.name")
-    if not name:
-        raise refuse(f"'{where}.name' can't be empty", f"{where}.name")
-    mark = tool.get("cache_control") or function.get("cache_control")
-    return Tool(
-        name,
-        _optional(function, "description", where, as_text),
-        parameters=_optional(function, "parameters", where, as_object),
-        strict=_optional(function, "strict", where, as_bool),
-        cache=cache_mark(mark, f"{path}.cache_control"),
-    )
+    values["tools"] = openai_tools.parse_tools(value, dropped)
 
 
 def _tool_choice(values: dict[str, Any], value: object, dropped: Dropped) -> None:
-    values["tool_choice"] = _choice(value)
+    if value != "":
+        values["tool_choice"] = openai_tools.parse_choice(value)
 
 
-def _choice(value: object) -> ToolChoice:
-    if value in ("none", "auto", "required"):
-        return cast(ToolChoice, value)
-    if isinstance(value, Mapping) and value.get("type") == "function":
-        function = as_object(value.get("function"), "tool_choice.function")
-        return NamedTool(as_text(function.get("name"), "tool_choice.function.name"))
-    raise refuse("'tool_choice' must be none, auto, required or name a function", "tool_choice")
-
-
-def _legacy(values: dict[str, Any], value: object, dropped: Dropped) -> None:
-    raise refuse(
-        "'functions' and 'function_call' are the old form: send 'tools' and 'tool_choice'", "functions"
-    )
-
-
-def _optional(values: JsonObject, key: str, path: str, read: Callable[[object, str], Any]) -> Any:
-    value = values.get(key)
-    return None if value is None else read(value, f"{path}.{key}")
+def _old_tools(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    if value not in ([], "none", "auto"):
+        raise refuse(f"{openai_tools.OLD_FORM}: send 'tools' and 'tool_choice'", "functions")
 
 
 _Take = Callable[[dict[str, Any], Any, Dropped], None]
@@ -230,9 +196,9 @@ def _number(name: str, lowest: float, highest: float) -> _Take:
     return take
 
 
-def _whole(name: str, lowest: int, highest: int, *, wire_name: str | None = None) -> _Take:
+def _whole(name: str, lowest: int, highest: int) -> _Take:
     def take(values: dict[str, Any], value: object, dropped: Dropped) -> None:
-        values[name] = as_int(value, wire_name or name, lowest=lowest, highest=highest)
+        values[name] = as_int(value, name, lowest=lowest, highest=highest)
 
     return take
 
@@ -244,23 +210,42 @@ def _claim(name: str) -> _Take:
     return take
 
 
-def _old_max_tokens(values: dict[str, Any], value: object, dropped: Dropped) -> None:
-    tokens = as_int(value, "max_tokens", lowest=1, highest=_MAX_INT)
-    values.setdefault("max_tokens", tokens)
+def _max_tokens(name: str) -> _Take:
+    def take(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+        tokens = as_int(value, name)
+        if tokens == _NO_LIMIT:
+            return
+        if not 1 <= tokens <= _MAX_INT:
+            raise refuse(
+                f"'{name}' must lie between 1 and {_MAX_INT}: leave it out for no limit of your own", name
+            )
+        if name == "max_tokens":
+            values.setdefault("max_tokens", tokens)
+        else:
+            values["max_tokens"] = tokens
+
+    return take
+
+
+def _top_k(values: dict[str, Any], value: object, dropped: Dropped) -> None:
+    if as_int(value, "top_k", lowest=_NO_LIMIT, highest=_MAX_INT) != _NO_LIMIT:
+        values["top_k"] = as_int(value, "top_k")
 
 
 _MAX_INT = 2**31 - 1
+# What llama.cpp, LM Studio, Ollama and vLLM call it, and clients made for them send by default.
+_NO_LIMIT = -1
 _FIELDS: dict[str, _Take] = {
     "model": _model,
     "messages": _messages,
     "stream": _claim("stream"),
     "stream_options": _stream_options,
     "n": _n,
-    "max_tokens": _old_max_tokens,
-    "max_completion_tokens": _whole("max_tokens", 1, _MAX_INT, wire_name="max_completion_tokens"),
+    "max_tokens": _max_tokens("max_tokens"),
+    "max_completion_tokens": _max_tokens("max_completion_tokens"),
     "temperature": _number("temperature", 0, 2),
     "top_p": _number("top_p", 0, 1),
-    "top_k": _whole("top_k", 0, _MAX_INT),
+    "top_k": _top_k,
     "min_p": _number("min_p", 0, 1),
     "stop": _stop,
     "seed": _whole("seed", -(2**63), 2**63 - 1),
@@ -275,6 +260,6 @@ _FIELDS: dict[str, _Take] = {
     "response_format": _response_format,
     "reasoning_effort": _effort,
     "thinking": _thinking,
-    "functions": _legacy,
-    "function_call": _legacy,
+    "functions": _old_tools,
+    "function_call": _old_tools,
 }

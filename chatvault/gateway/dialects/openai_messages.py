@@ -7,6 +7,7 @@ import msgspec
 
 from chatvault.core.chat import ImagePart, Message, Part, Role, TextPart, ThinkingBlock, ToolCall
 from chatvault.gateway.dialects.fields import Dropped, as_object, as_text, cache_mark, refuse
+from chatvault.gateway.dialects.openai_tools import OLD_FORM
 
 _TALKERS = frozenset({"system", "developer", "user", "assistant"})
 _ROLES = _TALKERS | {"tool"}
@@ -42,6 +43,8 @@ def _message(value: object, index: int, dropped: Dropped) -> Message:
     if len(value) == 2 and isinstance(content, str) and isinstance(role, str) and role in _TALKERS:
         return Message(cast(Role, role), as_text(content, f"messages[{index}]"))
     path = f"messages[{index}]"
+    if role == "function":
+        raise refuse(f"{OLD_FORM}: send 'tool_calls', and answers with the role tool", f"{path}.role")
     if not isinstance(role, str) or role not in _ROLES:
         raise refuse(f"'{path}.role' must be one of {', '.join(sorted(_ROLES))}", f"{path}.role")
     return _full(value, cast(Role, role), path, dropped)
@@ -51,7 +54,12 @@ def _full(value: dict[str, Any], role: Role, path: str, dropped: Dropped) -> Mes
     for key in value.keys() - _KNOWN:
         if key not in _ANSWER_ONLY:
             dropped.add(f"messages.{key}")
+    if value.get("function_call") and not value.get("tool_calls"):
+        raise refuse(f"{OLD_FORM}: send 'tool_calls'", f"{path}.function_call")
     content = _content(value.get("content"), f"{path}.content", dropped)
+    if content is None and value.get("refusal") is not None:
+        # The whole of what the model said; without it, it would have said nothing.
+        content = as_text(value["refusal"], f"{path}.refusal")
     calls = _tool_calls(value.get("tool_calls"), f"{path}.tool_calls", dropped) if role == "assistant" else ()
     if content is None and not calls and role != "assistant":
         raise refuse(f"'{path}.content' must be a string or a list of parts", f"{path}.content")
@@ -63,7 +71,7 @@ def _full(value: dict[str, Any], role: Role, path: str, dropped: Dropped) -> Mes
     return Message(
         role,
         content,
-        name=None if name is None else as_text(name, f"{path}.name"),
+        name=None if name in (None, "") else as_text(name, f"{path}.name"),
         tool_calls=calls,
         tool_call_id=as_text(call_id, f"{path}.tool_call_id") if role == "tool" else None,
         reasoning=None if reasoning is None else as_text(reasoning, f"{path}.reasoning_content"),
@@ -106,6 +114,7 @@ def _part(value: object, path: str, dropped: Dropped) -> Part:
         raise refuse(
             f"'{path}.image_url.url' must be a base64 data: URL or an http(s) one", f"{path}.image_url"
         )
+    detail = detail or None
     if detail is not None and detail not in ("auto", "low", "high", "original"):
         raise refuse(f"'{path}.image_url.detail' must be auto, low or high", f"{path}.image_url.detail")
     return ImagePart(url, cast("str | None", detail), mark)

@@ -1,6 +1,9 @@
 """Tests of the allow-list of OpenAI's chat requests."""
 
+import gzip
 import json
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -51,6 +54,52 @@ def test_null_means_that_nothing_was_said() -> None:
     assert (request.temperature, request.tools, request.stop, request.stream) == (None, (), (), False)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [], "tool_choice": "auto"},
+        {"tools": None, "tool_choice": "none", "parallel_tool_calls": True},
+        {"tool_choice": "", "reasoning_effort": "", "response_format": {}},
+        {"functions": [], "function_call": "none"},
+        {"function_call": "auto"},
+        {"logprobs": False, "top_logprobs": 0, "logit_bias": None},
+        {"stop": [None, ""], "n": 1, "seed": None},
+        {"max_tokens": -1, "max_completion_tokens": -1, "top_k": -1},
+        {"messages": [{"role": "user", "content": "hello", "name": ""}]},
+        {"messages": [{"role": "user", "content": "hello", "name": None, "tool_calls": None}]},
+    ],
+)
+def test_what_clients_send_to_say_nothing_says_nothing(fields: dict[str, Any]) -> None:
+    logprobs = {"logprobs": False} if "logprobs" in fields else {}
+    assert ask(**fields) == ask(**logprobs)
+
+
+def test_an_empty_detail_of_an_image_is_none() -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "detail": ""}}
+    assert ask(messages=[{"role": "user", "content": [part]}]).request.messages[0].content == (
+        ImagePart("data:image/png;base64,AA=="),
+    )
+
+
+def test_a_refusal_that_is_handed_back_is_what_was_said() -> None:
+    said = {"role": "assistant", "content": None, "refusal": "I won't.", "tool_calls": None}
+    assert ask(messages=[*HELLO, said]).request.messages[1].content == "I won't."
+
+
+def test_the_old_form_of_tools_is_refused_with_the_new_one() -> None:
+    called = {"name": "f", "arguments": "{}"}
+    messages: list[dict[str, Any]] = [{"role": "assistant", "content": None, "function_call": called}]
+    assert "send 'tool_calls'" in str(refusal(messages=messages))
+    messages[0]["tool_calls"] = [{"id": "c1", "function": {"name": "f", "arguments": "{}"}}]
+    assert ask(messages=messages).request.messages[0].tool_calls == (ToolCall("c1", "f", "{}"),)
+    assert "role tool" in str(refusal(messages=[{"role": "function", "name": "f", "content": "1"}]))
+    assert "send 'tools'" in str(refusal(functions=[{"name": "f"}]))
+
+
+def test_no_limit_is_told_how_it_is_said() -> None:
+    assert "leave it out" in str(refusal(max_completion_tokens=0))
+
+
 def test_the_new_name_of_max_tokens_wins() -> None:
     assert ask(max_tokens=5, max_completion_tokens=9).request.max_tokens == 9
     assert ask(max_completion_tokens=9, max_tokens=5).request.max_tokens == 9
@@ -87,9 +136,8 @@ def test_arguments_that_come_as_an_object_are_written_out() -> None:
 
 
 def test_a_tool_choice_may_name_a_function() -> None:
-    assert ask(tool_choice={"type": "function", "function": {"name": "f"}}).request.tool_choice == NamedTool(
-        "f"
-    )
+    named = {"type": "function", "function": {"name": "f"}}
+    assert ask(tools=[named], tool_choice=named).request.tool_choice == NamedTool("f")
 
 
 def test_thinking_is_taken_in_a_providers_own_words() -> None:
@@ -126,7 +174,13 @@ def test_thinking_is_taken_in_a_providers_own_words() -> None:
         ("response_format", {"type": "xml"}),
         ("reasoning_effort", "huge"),
         ("logit_bias", {"1": 200}),
-        ("functions", []),
+        ("max_tokens", -2),
+        ("top_k", -2),
+        ("tool_choice", "required"),
+        ("tool_choice", {"type": "function", "function": {"name": "f"}}),
+        ("functions", [{"name": "f"}]),
+        ("messages", [{"role": "function", "name": "f", "content": "1"}]),
+        ("messages", [{"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}]),
     ],
 )
 def test_a_wrong_value_is_refused_and_its_field_is_named(field: str, value: object) -> None:
@@ -147,6 +201,18 @@ def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
     with pytest.raises(RequestError) as refused:
         parse(raw)
     assert refused.value.code == "invalid_json"
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    raw = json.dumps({"model": "m", "messages": HELLO}).encode()
+    assert parse(b"\xef\xbb\xbf" + raw) == parse(raw)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+def test_a_compressed_body_is_called_so(compress: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(RequestError) as refused:
+        parse(compress(b'{"model": "m"}'))
+    assert "compressed" in str(refused.value)
 
 
 def test_half_a_surrogate_pair_is_refused() -> None:

@@ -11,7 +11,7 @@ from chatvault.gateway.bounded import Bounded
 from chatvault.gateway.deadlines import IDLE, Late
 from chatvault.gateway.guard import Guard
 from chatvault.gateway.lingering import address_of, turn_away
-from chatvault.gateway.unsent import limit_unsent
+from chatvault.gateway.unsent import Unread, limit_unsent, unsent_bytes
 
 
 class Guarded(Bounded):
@@ -20,7 +20,7 @@ class Guarded(Bounded):
     `is_counted` False: the layer below has let it in already, and will let it go.
     """
 
-    __slots__ = ("_closing_since", "_is_counted", "_is_in", "_stalled_since")
+    __slots__ = ("_is_counted", "_is_in", "_unread")
 
     def __init__(
         self, config: Config, state: ServerState, guard: Guard, *, via: str = "local", is_counted: bool = True
@@ -28,8 +28,7 @@ class Guarded(Bounded):
         super().__init__(config, state, guard, via=via)
         self._is_counted = is_counted
         self._is_in = False
-        self._stalled_since: int | None = None
-        self._closing_since: int | None = None
+        self._unread: Unread | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let it in, or turn it away."""
@@ -60,23 +59,30 @@ class Guarded(Bounded):
 
     def has_stalled(self, seconds: float) -> bool:
         """Whether the client has taken nothing of what waits for it for longer than `seconds`."""
-        since, guard = self._stalled_since, self._guard
-        return since is not None and guard.tick - since > guard.limits.ticks(seconds)
+        unread, guard = self._unread, self._guard
+        return unread is not None and guard.tick - unread.since > guard.limits.ticks(seconds)
 
-    def check(self, tick: int) -> None:
-        """End it if it keeps us waiting: called once a tick."""
+    def check(self, tick: int, below: asyncio.Transport | None = None) -> None:
+        """End it if it keeps us waiting: called once a tick.
+
+        `below` is what carries the transport, where that is TLS.
+        """
         transport = self.transport
-        guard = self._guard
-        if transport.is_closing():
-            # What it was sent last is not read: closing waits for that, but not for ever.
-            if self._closing_since is None:
-                self._closing_since = tick
-            elif tick - self._closing_since > guard.stall_ticks:
-                transport.abort()
-        elif self._stalled_since is not None and tick - self._stalled_since > guard.stall_ticks:
-            transport.abort()
-        elif tick > self._deadlines.due:
+        is_closing = transport.is_closing() or (below is not None and below.is_closing())
+        if is_closing and self._unread is None:
+            # Closing waits until what was sent last has been read, but not for ever.
+            self._unread = Unread(tick)
+        if self._unread is not None and self._is_unread(self._unread, tick, below):
+            (below or transport).abort()
+        elif tick > self._deadlines.due and not is_closing:
             self._overdue(tick)
+
+    def _is_unread(self, unread: Unread, tick: int, below: asyncio.Transport | None) -> bool:
+        """Whether the client has had the time it has for reading."""
+        guard = self._guard
+        waiting = unsent_bytes(self.transport, below)
+        unread.look(tick, waiting, floor_bytes=guard.stall_floor_bytes)
+        return tick - unread.since > guard.stall_ticks
 
     def _overdue(self, tick: int) -> None:
         deadlines = self._deadlines
@@ -102,10 +108,10 @@ class Guarded(Bounded):
 
     def pause_writing(self) -> None:
         """Note since when the client has not been reading."""
-        self._stalled_since = self._guard.tick
+        self._unread = Unread(self._guard.tick)
         super().pause_writing()
 
     def resume_writing(self) -> None:
         """The client reads."""
-        self._stalled_since = None
+        self._unread = None
         super().resume_writing()

@@ -13,7 +13,7 @@ import pytest
 from chatvault.gateway import private_ca
 from chatvault.gateway.tls import Certificates
 from chatvault.gateway.unsent import UNSENT_BYTES
-from tests.support.guarded import LOOPS, QUICK, Run, Served, hang_up, request, served
+from tests.support.guarded import LARGE_BYTES, LOOPS, QUICK, Run, Served, hang_up, request, served
 
 HOST = b"host: localhost\r\n"
 
@@ -295,6 +295,29 @@ def test_a_client_that_does_not_read_is_cut(way: Way) -> None:
             assert server.app.left == 1, "the app is told"
             await hang_up(writer)
             assert reader is not None
+
+    way.run(main())
+
+
+@pytest.mark.parametrize("line", [b"connection: close", b"x: y"], ids=["closes", "stays"])
+def test_a_client_that_reads_slowly_but_steadily_gets_all_of_it(way: Way, line: bytes) -> None:
+    async def main() -> None:
+        async with way.served(stall_seconds=0.8) as server:
+            # Three times as long as one that doesn't read has.
+            got = await server.read_slowly(request(b"GET", b"/large", line), pause=0.013)
+            assert got >= LARGE_BYTES
+            await server.is_empty()
+
+    way.run(main())
+
+
+@pytest.mark.parametrize("line", [b"connection: close", b"x: y"], ids=["closes", "stays"])
+def test_reading_next_to_nothing_does_not_keep_a_connection(way: Way, line: bytes) -> None:
+    async def main() -> None:
+        async with way.served(stall_floor_bytes_per_second=500_000_000, keep_alive_seconds=0.1) as server:
+            got = await server.read_slowly(request(b"GET", b"/large", line), pause=0.013)
+            assert got < LARGE_BYTES
+            await server.is_empty()
 
     way.run(main())
 

@@ -191,6 +191,13 @@ class Bounded(Exchanges):
             self.transport.write_eof()
 
     def eof_received(self) -> None:
-        """Nothing more comes from there."""
+        """Take it that the client has left: nothing more comes from there, and the transport closes.
+
+        A client that only closes its own half looks like one that has gone: TCP sends one FIN for both, and
+        TLS 1.2 ends both ways at once. To wait for the difference would cost tokens that nobody reads.
+        """
         if self._deadlines.phase == OVER:
             self.transport.close()
+        elif self._current is not None:
+            # Now: what the client has not read yet may keep the connection for as long as it likes.
+            self._current.leave()

@@ -129,20 +129,26 @@ class Served:
             await hang_up(writer)
         return got
 
+    async def dial(self) -> socket.socket:
+        """Open a connection that reads and ends by halves as told, TLS where it is served; without a loop."""
+        return await asyncio.to_thread(self._dial)
+
+    def _dial(self) -> socket.socket:
+        raw = socket.create_connection(("127.0.0.1", self.port))
+        raw.settimeout(20)
+        return self.client.wrap_socket(raw, server_hostname="localhost") if self.client else raw
+
     async def read_slowly(self, data: bytes, *, pause: float) -> int:
         """Send `data`, read 64 KiB of what comes at a time, and return how much came."""
         return await asyncio.to_thread(self._read_slowly, data, pause)
 
     def _read_slowly(self, data: bytes, pause: float) -> int:
         size = 0
-        with socket.create_connection(("127.0.0.1", self.port)) as raw:
-            raw.settimeout(20)
-            spoken = self.client.wrap_socket(raw, server_hostname="localhost") if self.client else raw
-            with spoken, suppress(ConnectionError, ssl.SSLEOFError):
-                spoken.sendall(data)
-                while size < LARGE_BYTES and (piece := spoken.recv(65_536)):
-                    size += len(piece)
-                    time.sleep(pause * len(piece) / 65_536)
+        with self._dial() as client, suppress(ConnectionError, ssl.SSLEOFError):
+            client.sendall(data)
+            while size < LARGE_BYTES and (piece := client.recv(65_536)):
+                size += len(piece)
+                time.sleep(pause * len(piece) / 65_536)
         return size
 
     async def is_served(self) -> None:
@@ -162,6 +168,16 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
     with suppress(ConnectionError, ssl.SSLError):
         await writer.wait_closed()
+
+
+def end_half(client: socket.socket) -> None:
+    """End a client's half of a connection, over TLS by close_notify alone, and read nothing."""
+    if isinstance(client, ssl.SSLSocket):
+        # It is sent; what is found then is the rest of an answer, and no close_notify from there.
+        with suppress(ssl.SSLError):
+            client.unwrap()
+    else:
+        client.shutdown(socket.SHUT_WR)
 
 
 def request(method: bytes, path: bytes, *lines: bytes, body: bytes = b"") -> bytes:

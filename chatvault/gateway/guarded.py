@@ -58,7 +58,7 @@ class Guarded(Bounded):
         return self._is_in
 
     def has_stalled(self, seconds: float) -> bool:
-        """Whether the client has taken nothing of what waits for it for longer than `seconds`."""
+        """Whether the client has taken next to nothing of what waits for it for longer than `seconds`."""
         unread, guard = self._unread, self._guard
         return unread is not None and guard.tick - unread.since > guard.limits.ticks(seconds)
 

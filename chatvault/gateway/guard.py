@@ -31,8 +31,10 @@ class GuardLimits:
     body_floor_bytes_per_second: int = 8_000
     # Clients keep connections for a minute or so; the side that closes first decides who meets the race.
     keep_alive_seconds: float = 75.0
-    # A client that is sent something and does not read.
+    # A client that is sent something and does not read: over each such span it has to take what waits for it
+    # at this rate. No line is so slow; but for a byte a minute nobody shall hold a place.
     stall_seconds: float = 60.0
+    stall_floor_bytes_per_second: int = 100
     # After a refusal: what is still coming is thrown away, so that the client gets to read why.
     linger_seconds: float = 3.0
     tick_seconds: float = 1.0
@@ -99,6 +101,7 @@ class Guard:
         self.body_floor_bytes = limits.body_floor_bytes_per_second * limits.body_grace_seconds
         self.keep_alive_ticks = limits.ticks(limits.keep_alive_seconds)
         self.stall_ticks = limits.ticks(limits.stall_seconds)
+        self.stall_floor_bytes = max(1, int(limits.stall_floor_bytes_per_second * limits.stall_seconds))
         self.linger_ticks = limits.ticks(limits.linger_seconds)
         self._watched: dict[Watched, str] = {}
         self._per_address: dict[str, int] = {}

@@ -18,8 +18,8 @@ from chatvault.gateway.lingering import address_of
 from chatvault.gateway.tls import Certificates
 from chatvault.gateway.unsent import limit_unsent
 
-# What is still to be sent when a connection closes has this long to be read.
-_SHUTDOWN_SECONDS = 60
+# The guard sees to it that closing ends, by how its client reads; asyncio's timer would not look at that.
+_SHUTDOWN_SECONDS = 86_400
 _HANDSHAKE_RECORD = 0x16
 
 
@@ -115,7 +115,6 @@ class _Tls(SSLProtocol):
         self._app = app
         self._raw = transport
         self._due = guard.tick + guard.head_ticks
-        self._closing_since: int | None = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let it go."""
@@ -123,16 +122,11 @@ class _Tls(SSLProtocol):
         super().connection_lost(exc)
 
     def check(self, tick: int) -> None:
-        """Have the protocol inside look after itself; see that closing ends."""
+        """Have the protocol inside look after the connection, once there is one."""
         if self._app.is_connected:
-            self._app.check(tick)
+            self._app.check(tick, self._raw)
         elif tick > self._due:
             self._raw.abort()
-        if self._raw.is_closing():
-            if self._closing_since is None:
-                self._closing_since = tick
-            elif tick - self._closing_since > self._guard.stall_ticks:
-                self._raw.abort()
 
     def idleness(self) -> tuple[int, int] | None:
         """How little is lost with it; None while a request is being answered."""

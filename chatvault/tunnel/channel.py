@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from chatvault.tunnel.fair_link import FairLink
 
 # What a slow device has yet to be sent may stand behind a whole window of sshd's: no less than the guard's
-# patience with one that does not read.
+# patience with one that does not read. How fast it has to read is the guard's to say.
 _LINGER_SECONDS = 60.0
 _HIGH_BYTES = 65_536
 _LOW_BYTES = 16_384
@@ -252,14 +252,25 @@ class ChannelTransport(asyncio.Transport):
     # --- the end
 
     def close(self) -> None:
-        """End once everything queued has left; a device that has not taken it is cut after 60 s."""
+        """End once everything queued has left; a device that takes none of it for 60 s is cut."""
         if self._is_closing:
             return
         self._is_closing = True
-        self._linger = self._loop.call_later(_LINGER_SECONDS, self.abort)
+        self._linger_on(self.get_write_buffer_size())
         if not self._out:
             self._channel.close()
             self._loop.call_soon(self._end_if_sent)
+
+    def _linger_on(self, waiting: int) -> None:
+        self._linger = self._loop.call_later(_LINGER_SECONDS, self._cut_if_not_taken, waiting)
+
+    def _cut_if_not_taken(self, before: int) -> None:
+        """Look again in a while if the device has taken some of what waited."""
+        waiting = self.get_write_buffer_size()
+        if waiting < before:
+            self._linger_on(waiting)
+        else:
+            self.abort()
 
     def _end_if_sent(self) -> None:
         # The device's half may stay open for as long as it likes; a socket's transport would not wait either.

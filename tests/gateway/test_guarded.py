@@ -13,7 +13,7 @@ import pytest
 from chatvault.gateway import private_ca
 from chatvault.gateway.tls import Certificates
 from chatvault.gateway.unsent import UNSENT_BYTES
-from tests.support.guarded import LOOPS, QUICK, Run, Served, hang_up, request, served
+from tests.support.guarded import LARGE_BYTES, LOOPS, QUICK, Run, Served, end_half, hang_up, request, served
 
 HOST = b"host: localhost\r\n"
 
@@ -299,6 +299,29 @@ def test_a_client_that_does_not_read_is_cut(way: Way) -> None:
     way.run(main())
 
 
+@pytest.mark.parametrize("line", [b"connection: close", b"x: y"], ids=["closes", "stays"])
+def test_a_client_that_reads_slowly_but_steadily_gets_all_of_it(way: Way, line: bytes) -> None:
+    async def main() -> None:
+        async with way.served(stall_seconds=0.8) as server:
+            # Three times as long as one that doesn't read has.
+            got = await server.read_slowly(request(b"GET", b"/large", line), pause=0.013)
+            assert got >= LARGE_BYTES
+            await server.is_empty()
+
+    way.run(main())
+
+
+@pytest.mark.parametrize("line", [b"connection: close", b"x: y"], ids=["closes", "stays"])
+def test_reading_next_to_nothing_does_not_keep_a_connection(way: Way, line: bytes) -> None:
+    async def main() -> None:
+        async with way.served(stall_floor_bytes_per_second=500_000_000, keep_alive_seconds=0.1) as server:
+            got = await server.read_slowly(request(b"GET", b"/large", line), pause=0.013)
+            assert got < LARGE_BYTES
+            await server.is_empty()
+
+    way.run(main())
+
+
 def test_little_waits_for_a_client_that_does_not_read(way: Way) -> None:
     async def main() -> None:
         async with way.served(stall_seconds=60) as server:
@@ -376,6 +399,37 @@ def test_a_client_that_leaves_is_heard_of_without_a_look(way: Way, behind: bytes
             await server.is_served()
 
     way.run(main())
+
+
+def test_a_client_that_ends_its_half_has_left_however_much_it_has_yet_to_read(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(stall_seconds=60) as server:
+            with await server.dial() as client:
+                client.sendall(request(b"GET", b"/flood"))
+                while not any(each.flow.write_paused for each in server.http._state.connections):
+                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(end_half, client)
+                async with asyncio.timeout(20):
+                    while not server.app.left:
+                        await asyncio.sleep(0.01)
+            await server.is_empty()
+
+    way.run(main())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_what_can_be_answered_at_once_is_answered_to_a_client_that_ends_its_half(run: Run) -> None:
+    async def main() -> None:
+        async with served() as server:
+            reader, writer = await server.connect()
+            writer.write(request(b"GET", b"/"))
+            writer.write_eof()
+            async with asyncio.timeout(20):
+                assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+            await hang_up(writer)
+            await server.is_empty()
+
+    run(main())
 
 
 def test_a_connection_that_rests_is_closed_and_one_that_waits_for_its_answer_is_not(way: Way) -> None:

@@ -1,7 +1,9 @@
 """The gateway's HTTP server before a small app, with deadlines that a test can wait for."""
 
 import asyncio
+import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,13 +28,16 @@ QUICK = GuardLimits(
     linger_seconds=0.3,
     max_body_bytes=100_000,
 )
+# More than the kernel takes for a client that does not read.
+LARGE_BYTES = 12_000_000
 
 
 @dataclass
 class App:
     """Reads a body and answers with its length.
 
-    `/early` answers first, `/flood` sends without end, `/wait` answers nothing until its client leaves.
+    `/early` answers first, `/large` with 12 MB at once; `/flood` sends without end, `/wait` answers nothing
+    until its client leaves.
     """
 
     bodies: list[int] = field(default_factory=list)
@@ -48,6 +53,9 @@ class App:
         self.scopes.append(scope)
         if scope["path"] == "/early":
             await _answer(send, 401, b"no", (b"connection", b"close"))
+            return
+        if scope["path"] == "/large":
+            await _answer(send, 200, bytes(LARGE_BYTES))
             return
         if scope["path"] == "/unread":
             await _answer(send, 404, b"no")
@@ -121,6 +129,28 @@ class Served:
             await hang_up(writer)
         return got
 
+    async def dial(self) -> socket.socket:
+        """Open a connection that reads and ends by halves as told, TLS where it is served; without a loop."""
+        return await asyncio.to_thread(self._dial)
+
+    def _dial(self) -> socket.socket:
+        raw = socket.create_connection(("127.0.0.1", self.port))
+        raw.settimeout(20)
+        return self.client.wrap_socket(raw, server_hostname="localhost") if self.client else raw
+
+    async def read_slowly(self, data: bytes, *, pause: float) -> int:
+        """Send `data`, read 64 KiB of what comes at a time, and return how much came."""
+        return await asyncio.to_thread(self._read_slowly, data, pause)
+
+    def _read_slowly(self, data: bytes, pause: float) -> int:
+        size = 0
+        with self._dial() as client, suppress(ConnectionError, ssl.SSLEOFError):
+            client.sendall(data)
+            while size < LARGE_BYTES and (piece := client.recv(65_536)):
+                size += len(piece)
+                time.sleep(pause * len(piece) / 65_536)
+        return size
+
     async def is_served(self) -> None:
         """Fail unless an honest request is answered."""
         got = await self.ask(request(b"GET", b"/", b"connection: close"))
@@ -138,6 +168,16 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
     with suppress(ConnectionError, ssl.SSLError):
         await writer.wait_closed()
+
+
+def end_half(client: socket.socket) -> None:
+    """End a client's half of a connection, over TLS by close_notify alone, and read nothing."""
+    if isinstance(client, ssl.SSLSocket):
+        # It is sent; what is found then is the rest of an answer, and no close_notify from there.
+        with suppress(ssl.SSLError):
+            client.unwrap()
+    else:
+        client.shutdown(socket.SHUT_WR)
 
 
 def request(method: bytes, path: bytes, *lines: bytes, body: bytes = b"") -> bytes:

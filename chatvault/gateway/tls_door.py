@@ -90,6 +90,8 @@ class _Tls(SSLProtocol):
     """The handshake and all after it; the guard's count ends with it."""
 
     max_size = _READ_BYTES
+    _app_writing_paused: bool
+    _ssl_writing_paused: bool
 
     def __init__(
         self, guard: Guard, app: Guarded, certificates: Certificates, transport: asyncio.Transport
@@ -120,6 +122,19 @@ class _Tls(SSLProtocol):
         """Let it go."""
         self._guard.leave(self)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Tell the protocol inside too: a whole answer can wait below, with nothing left to hand down."""
+        super().pause_writing()
+        if self._app.is_connected:
+            self._control_app_writing()
+
+    def _control_app_writing(self) -> None:
+        if not self._ssl_writing_paused:
+            cast(Any, super())._control_app_writing()
+        elif not self._app_writing_paused:
+            self._app_writing_paused = True
+            self._app.pause_writing()
 
     def check(self, tick: int) -> None:
         """Have the protocol inside look after the connection, once there is one."""

@@ -299,6 +299,18 @@ def test_a_client_that_does_not_read_is_cut(way: Way) -> None:
     way.run(main())
 
 
+def test_a_client_that_reads_nothing_of_a_whole_answer_is_cut_no_later(way: Way) -> None:
+    async def main() -> None:
+        async with way.served(stall_seconds=0.8, keep_alive_seconds=600) as server:
+            _, writer = await server.connect()
+            writer.transport.pause_reading()
+            writer.write(request(b"GET", b"/large"))
+            await server.is_empty()
+            await hang_up(writer)
+
+    way.run(main())
+
+
 @pytest.mark.parametrize("line", [b"connection: close", b"x: y"], ids=["closes", "stays"])
 def test_a_client_that_reads_slowly_but_steadily_gets_all_of_it(way: Way, line: bytes) -> None:
     async def main() -> None:

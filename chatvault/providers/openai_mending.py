@@ -107,10 +107,8 @@ def mend_answer(body: bytes) -> bytes:
         reasons = [choice.finish_reason for choice in _decode_answer(body).choices]
         if all(reason is None or reason in FINISH_REASONS for reason in reasons):
             return body
-    except msgspec.ValidationError:
-        pass
     except UNREADABLE:
-        body = whole_characters(body)
+        pass
     try:
         return _mended_answer(body)
     except UNREADABLE:
@@ -153,6 +151,7 @@ def as_events(body: bytes) -> bytes:
 
 
 def _mended(body: bytes, mend: Callable[[Object], bool]) -> bytes:
+    body = whole_characters(body)
     told = msgspec.json.decode(body)
     choices = told.get("choices") if isinstance(told, dict) else None
     if not isinstance(choices, list):

@@ -40,7 +40,7 @@ def count_plain(events: bytes) -> int:
     if count(b'":[') != number and not _has_plain_lists(events, number):
         return 0
     usages = count(b'"usage"')
-    if count(b'"error"') or (usages and usages != count(b'"usage":null')):
+    if count(b'"error"') or count(b'"function_call":{') or (usages and usages != count(b'"usage":null')):
         return 0
     return number
 

@@ -156,7 +156,9 @@ class OpenAIStream(EventReader):
             pass
         except UNREADABLE:
             whole = whole_characters(payload)
-            return decode_chunk(whole), whole
+            if whole is payload:
+                raise
+            return self._read_chunk(whole)
         mended = mend_chunk(payload, self._calls, has_begun=self.meter.deltas > 0)
         return decode_chunk(mended), mended
 
@@ -192,7 +194,8 @@ class OpenAIStream(EventReader):
         told = usage_of(chunk.told_usage)
         if told is None:
             return
-        if told.input_tokens is None and told.output_tokens is None and self.meter.usage is not None:
+        if not told.input_tokens and not told.output_tokens and self.meter.usage is not None:
+            # Nothing, and zeros, unsay no count.
             return
         is_last = not chunk.choices or self.meter.finish_reason is not None
         self._running = None if is_last else told

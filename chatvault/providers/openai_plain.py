@@ -53,7 +53,12 @@ def _has_plain_lists(events: bytes, number: int) -> bool:
     pieces = count(b'"tool_calls":[{"index":')
     if count(b'"tool_calls"') != pieces + count(b'"tool_calls":null') + count(b'"tool_calls":[]'):
         return False
-    return not pieces or not (count(b'"name":') or count(b'"id":') > number or count(b'"arguments":{'))
+    if not pieces:
+        return True
+    if count(b'"name":') or count(b'"id":') > number or count(b'"arguments":{'):
+        return False
+    # One piece in each list: only the first one's index has been seen.
+    return count(b'"function":{') == pieces
 
 
 def start_of_last(events: bytes) -> int:

@@ -20,7 +20,7 @@ from chatvault.providers.ollama_answer import Translator
 from chatvault.providers.openai_stream import OpenAIStream
 from tests.support import anthropic_events as said
 from tests.support.answers import FakeAnswer, cut
-from tests.support.openai_events import DONE, USAGE, USAGE_CHUNK, event
+from tests.support.openai_events import DONE, HI, ROLE, USAGE, USAGE_CHUNK, event
 from tests.support.streams import hear
 
 _MADE_ID = re.compile(rb"call_[0-9a-f]{12}|chatcmpl-[0-9a-f]{24}")
@@ -63,7 +63,8 @@ _OPENAI_EVENTS = st.one_of(
     ),
 )
 _OPENAI = st.builds(
-    lambda sent, end: b"".join(sent) + end,
+    lambda start, sent, end: start + b"".join(sent) + end,
+    st.sampled_from([b"", ROLE, ROLE + HI]),
     st.lists(_OPENAI_EVENTS, max_size=12),
     st.sampled_from([DONE, b"", event({}, "stop") + USAGE_CHUNK + DONE, event({}, "stop")[:-1]]),
 )

@@ -215,6 +215,9 @@ def _mend_call(call: Object) -> bool:
         return False
     before = (call.copy(), function.copy())
     write_arguments(function)
+    if function.get("arguments") is None:
+        # Clients parse the arguments: none at all must still be an object.
+        function["arguments"] = "{}"
     name_call(call)
     return (call, function) != before
 

@@ -139,6 +139,7 @@ def whole(message: object, finish: object = "stop", **more: object) -> bytes:
     return json.dumps({**told, **more}).encode()
 
 
+BARE = F | {"function": {"name": "f", "arguments": "{}"}}
 HELLO = {"role": "assistant", "content": "Hi"}
 
 
@@ -168,6 +169,10 @@ def test_a_whole_answer_in_openais_shape_goes_out_as_it_came(body) -> None:
         (
             {"tool_calls": [{"id": "c_1", "function": {"name": "f", "arguments": {"a": 1}}}, G]},
             {"tool_calls": [F, G]},
+        ),
+        *(
+            ({"tool_calls": [F | {"function": {"name": "f", **none}}]}, {"tool_calls": [BARE]})
+            for none in ({}, {"arguments": None})
         ),
     ],
 )

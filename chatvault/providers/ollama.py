@@ -240,14 +240,15 @@ class OllamaStream:
 
     def _translate(self, data: bytes) -> bytes:
         # What came before a failure in the same read is an answer's part all the same: it is passed on first.
-        events = b""
+        out: list[bytes] = []
         try:
             for line in self._splitter.feed(data) if data else [self._splitter.end()]:
-                events += self._translator.translate(line)
+                out.append(self._translator.translate(line))
             if not data and not self._translator.is_done:
                 raise broken_off()
         except ProviderError as exc:
             self._failure = exc
+        events = b"".join(out)
         if events and self._begin:
             events, self._begin = self._begin + events, b""
         return events

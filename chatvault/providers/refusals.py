@@ -1,6 +1,6 @@
 """What a provider's refusal means: its status and body, in whatever shape, as one of ChatVault's errors.
 
-    401 403                 ProviderAuthFailed    without a word of theirs: they speak of our key
+    401 403, "invalid key"  ProviderAuthFailed    without a word of theirs: they speak of our key
     429 503 529             ProviderOverloaded    with their `retry-after`; a 429 without one gets 5 seconds
     408                     ProviderTimeout
     402, "credit balance"   ProviderRefused       as they said it, but the next route may try: see `refusal`
@@ -37,6 +37,13 @@ _LONGEST_WAIT_SECONDS = 86_400 * 366
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ACCOUNT_ID = re.compile(r"\borg-[A-Za-z0-9]+")
 _BALANCE = re.compile(r"insufficient balance|credit balance|insufficient credits", re.IGNORECASE)
+# Gemini and xAI refuse a key with 400.
+_KEY_REFUSED = re.compile(
+    r"(?:invalid|incorrect|missing|no|expired|revoked|unknown|wrong) api[ _-]?key"
+    r"|api[ _-]?key (?:provided )?(?:is |was |has )?(?:been )?"
+    r"(?:not (?:valid|found)|invalid|incorrect|missing|expired|revoked)",
+    re.IGNORECASE,
+)
 _STATUS_OF_TYPE = {
     "overloaded_error": 529,
     "rate_limit_error": 429,
@@ -105,7 +112,7 @@ def note(text: str) -> str | None:
 def _error(
     provider: str, status: int, said: _Said, *, wait: int | None, request_id: str | None, is_inside: bool
 ) -> ProviderError:
-    if 400 <= status < 500 and status not in (401, 403, 408, 429):
+    if 400 <= status < 500 and status not in (401, 403, 408, 429) and not _refuses_key(status, said):
         error: ProviderError = _refused(provider, status, said, request_id)
     else:
         error = _failure(provider, status, said, wait=wait, request_id=request_id, is_inside=is_inside)
@@ -117,7 +124,7 @@ def _error(
 def _failure(
     provider: str, status: int, said: _Said, *, wait: int | None, request_id: str | None, is_inside: bool
 ) -> ProviderError:
-    if status in (401, 403):
+    if _refuses_key(status, said):
         return ProviderAuthFailed(
             f"{provider} refused the key it was given",
             hint=f"chatvault keys set {provider}",
@@ -155,6 +162,10 @@ def _failure(
         upstream_status=status,
         upstream_request_id=request_id,
     )
+
+
+def _refuses_key(status: int, said: _Said) -> bool:
+    return status in (401, 403) or (status == 400 and _KEY_REFUSED.search(said.message or "") is not None)
 
 
 def _refused(provider: str, status: int, said: _Said, request_id: str | None) -> ProviderRefused:

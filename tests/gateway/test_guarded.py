@@ -261,6 +261,19 @@ def test_trailers_are_no_headers(way: Way) -> None:
     way.run(main())
 
 
+def test_a_trailer_is_no_host_of_the_next_request(way: Way) -> None:
+    async def main() -> None:
+        async with way.served() as server:
+            trailer = b"1\r\na\r\n0\r\nhost: localhost\r\n\r\n"
+            first = request(b"POST", b"/", b"transfer-encoding: chunked", body=trailer)
+            got = await server.ask(first + request(b"GET", b"/", b"connection: close"))
+            assert got.count(b"HTTP/1.1 200 ") == 2, got
+            await server.ask(first + b"GET /hostless HTTP/1.1\r\n\r\n")
+            assert "/hostless" not in [scope["path"] for scope in server.app.scopes]
+
+    way.run(main())
+
+
 def test_a_client_that_is_refused_while_it_sends_gets_to_read_why(way: Way) -> None:
     async def main() -> None:
         async with way.served() as server:

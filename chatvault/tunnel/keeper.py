@@ -71,6 +71,7 @@ class Keeper:
                     may_take_over=lambda: self._public_end.check_take_over(
                         plan, are_answers_running=self._farewells.are_said
                     ),
+                    on_taken_over=self._public_end.taken_over,
                 )
             except BaseException:
                 link.abort()

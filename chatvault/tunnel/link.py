@@ -41,11 +41,13 @@ class Link:
         parked: Parked,
         is_port_ours: bool = False,
         may_take_over: Callable[[], Awaitable[None]],
+        on_taken_over: Callable[[], None] = lambda: None,
     ) -> None:
         """Have the relay listen, freeing the port from a dead session of ours where one holds it.
 
         `is_port_ours` says that a link of this daemon's own may have had it a moment ago; `may_take_over`
-        raises LinkFault where another daemon answers on the port. Raises LinkFault, or what ended the link.
+        raises LinkFault where another daemon answers on the port; `on_taken_over` hears that other sessions
+        were ended for it. Raises LinkFault, or what ended the link.
         """
         loop = asyncio.get_running_loop()
         cork = ssh_internals.cork(self._connection, loop)
@@ -61,8 +63,10 @@ class Link:
         if await self._try_to_listen(factory, again=was_parked or is_port_ours):
             return
         await may_take_over()
-        if await take_over(self._connection) and await self._try_to_listen(factory, again=True):
-            return
+        if await take_over(self._connection):
+            on_taken_over()
+            if await self._try_to_listen(factory, again=True):
+                return
         if self._connection.is_closed():
             raise self._end()
         raise LinkFault(

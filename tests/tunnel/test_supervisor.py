@@ -14,7 +14,7 @@ import asyncssh
 import pytest
 import uvloop
 
-from chatvault.tunnel import keeper, keys, known_hosts
+from chatvault.tunnel import keeper, keys, known_hosts, link, public_end
 from chatvault.tunnel.link import Link, connect
 from chatvault.tunnel.listener import Doorway, Traffic
 from chatvault.tunnel.probe import Identity, Outside
@@ -399,6 +399,46 @@ def test_another_daemon_on_the_port_is_not_fought(run: Run, tmp_path: Path) -> N
         await asyncio.sleep(0.05)
 
     _with(run, tmp_path, body)
+
+
+def test_a_port_that_nobody_answers_on_is_not_said_to_be_another_daemons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(public_end, "_ALIVE_SECONDS", 0.05)
+
+    async def body(host: SshHost) -> None:
+        # As an old session of ours holds it, on a relay that has no command to end that.
+        with socket.create_server(("127.0.0.1", host.relay.public_port)):
+            async with _running(host.relay) as there:
+                there.tunnel.up()
+                await until(lambda: there.states.count("connecting") == 6)
+                assert set(there.states) == {"connecting", "backoff"}
+                assert "nothing answers there" in (there.tunnel.status().last_error or "")
+
+    _with(asyncio.run, tmp_path, body)
+
+
+def test_a_port_that_is_taken_again_and_again_is_another_daemons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(public_end, "_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(link, "_RELEASE_PAUSES", (0.01,))
+    taken_over: list[object] = []
+
+    async def take_over(connection: asyncssh.SSHClientConnection) -> int:
+        taken_over.append(connection)
+        return 1
+
+    monkeypatch.setattr(link, "take_over", take_over)
+
+    async def body(host: SshHost) -> None:
+        with socket.create_server(("127.0.0.1", host.relay.public_port)):
+            async with _running(host.relay) as there:
+                there.tunnel.up()
+                await there.reach("contended")
+                assert len(taken_over) == 3
+
+    _with(asyncio.run, tmp_path, body)
 
 
 def test_a_host_on_the_way_is_passed_and_must_be_pinned_too(tmp_path: Path) -> None:

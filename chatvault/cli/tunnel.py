@@ -7,6 +7,7 @@ import typer
 from chatvault.cli import output
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
+from chatvault.errors import UsageError
 
 app = new_app("The reverse tunnel to the relay.", is_group=True)
 
@@ -81,6 +82,8 @@ def setup(
         output.show_raw(tunnel_desk.script(context))
         tunnel_desk.tell_by_hand(destination)
     elif pin is not None:
+        if dry_run:
+            raise UsageError("--pin pins, and --dry-run changes nothing", hint="one of the two")
         tunnel_desk.pin(context, destination, pin, is_replacing=new_host_key)
     else:
         tunnel_desk.setup(

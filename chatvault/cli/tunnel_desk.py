@@ -114,18 +114,22 @@ def setup(
                 hint=f"chatvault tunnel setup {destination} --yes makes them",
             )
         return
+    changes = 0
     if plan.changes:
         if not is_agreed:
             _agree(destination, plan.changes)
-        for line in run_script(destination, text, is_dry=False).lines:
+        done = run_script(destination, text, is_dry=False)
+        for line in done.lines:
             output.talk(line)
+        # Somebody may have been there since it was shown.
+        changes = done.changes
     _pin(ssh_dir, place.host, place.port, plan.host_keys)
     are_known = [_pin(ssh_dir, hop.host, hop.port, found) for hop, found in of_hops]
-    output.talk(f"{plan.changes} changes were made on {place.host}.")
+    output.talk(f"{changes} changes were made on {place.host}.")
     tunnel_way.tell_settings(settings, place)
     tunnel_way.tell_hops(place, public, are_known)
     if as_json:
-        output.show_json({**told, "made": plan.changes > 0})
+        output.show_json({**told, "changes": changes, "made": changes > 0})
 
 
 def pin(context: Context, destination: str, fingerprint: str, *, is_replacing: bool) -> None:

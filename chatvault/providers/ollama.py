@@ -30,7 +30,7 @@ from chatvault.providers.ollama_errors import missing_model_hint, refusal
 from chatvault.providers.ollama_library import DEFAULT_URL, Library, is_loopback, is_remote, open_addresses
 from chatvault.providers.ollama_wire import encode
 from chatvault.providers.pump import Pump, Take
-from chatvault.providers.upstream import run_out
+from chatvault.providers.upstream import run_out, without_key
 
 _COLD_CALL_SECONDS = 10.0
 _LOOK_UP_SECONDS = 1.0
@@ -189,7 +189,11 @@ class Ollama:
         finally:
             response.close()
         error = refusal(
-            self.name, response.status, said, model=model, retry_after=response.header(b"retry-after")
+            self.name,
+            response.status,
+            without_key(said, self._headers),
+            model=model,
+            retry_after=response.header(b"retry-after"),
         )
         if isinstance(error, ProviderRefused) and error.code == "model_not_found":
             try:

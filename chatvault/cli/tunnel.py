@@ -7,6 +7,7 @@ import typer
 from chatvault.cli import output
 from chatvault.cli.app import new_app
 from chatvault.cli.context import Context
+from chatvault.errors import UsageError
 
 app = new_app("The reverse tunnel to the relay.", is_group=True)
 
@@ -74,16 +75,18 @@ def setup(
 
     What it would change is shown first, and asked about; exit code 2 where there is no one to ask.
     """
-    from chatvault.cli import tunnel_desk
+    from chatvault.cli import relay_desk
 
     context = Context.of(ctx)
     if print_script:
-        output.show_raw(tunnel_desk.script(context))
-        tunnel_desk.tell_by_hand(destination)
+        output.show_raw(relay_desk.script(context))
+        relay_desk.tell_by_hand(destination)
     elif pin is not None:
-        tunnel_desk.pin(context, destination, pin, is_replacing=new_host_key)
+        if dry_run:
+            raise UsageError("--pin pins, and --dry-run changes nothing", hint="one of the two")
+        relay_desk.pin(context, destination, pin, is_replacing=new_host_key)
     else:
-        tunnel_desk.setup(
+        relay_desk.setup(
             context,
             destination,
             is_dry=dry_run,

@@ -103,7 +103,8 @@ class Bounded(Exchanges):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header."""
         name = name.lower()
-        if name == b"host":
+        if name == b"host" and self._deadlines.phase != BODY:
+            # A trailer of that name would be the next request's.
             self._host = value if self._host is None else _TWO_HOSTS
         elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True

@@ -110,7 +110,9 @@ class Relay:
             if ending is not Ending.CLIENT_LEFT:
                 await self._say_ending(ending, answer, send, headers)
         except BaseException:
-            # A defect of ours, told in the log by whoever calls: the request is settled all the same.
+            # A defect of ours, told in the log by whoever calls: the request is settled all the same. The
+            # server ends the connection after it.
+            headers.append((b"connection", b"close"))
             await self._fail(call, progress, _defect(), answer, send, headers)
             raise
         finally:

@@ -141,7 +141,7 @@ def read_message(
     message = decoded(_read_message, body, provider=provider, request_id=request_id)
     if message.error is not None:
         raise stream_error(provider, body, request_id=request_id)
-    if not message.id and message.stop_reason is None:
+    if message.stop_reason is None and not (message.id and message.content):
         raise ProviderFailed(f"{provider} sent an answer that is none", upstream_request_id=request_id)
     return _completion(message, reading, created=created, request_id=request_id)
 

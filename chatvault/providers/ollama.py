@@ -30,7 +30,7 @@ from chatvault.providers.ollama_errors import missing_model_hint, refusal
 from chatvault.providers.ollama_library import DEFAULT_URL, Library, is_loopback, is_remote, open_addresses
 from chatvault.providers.ollama_wire import encode
 from chatvault.providers.pump import Pump, Take
-from chatvault.providers.upstream import run_out
+from chatvault.providers.upstream import run_out, without_key
 
 _COLD_CALL_SECONDS = 10.0
 _LOOK_UP_SECONDS = 1.0
@@ -189,7 +189,11 @@ class Ollama:
         finally:
             response.close()
         error = refusal(
-            self.name, response.status, said, model=model, retry_after=response.header(b"retry-after")
+            self.name,
+            response.status,
+            without_key(said, self._headers),
+            model=model,
+            retry_after=response.header(b"retry-after"),
         )
         if isinstance(error, ProviderRefused) and error.code == "model_not_found":
             try:
@@ -240,14 +244,15 @@ class OllamaStream:
 
     def _translate(self, data: bytes) -> bytes:
         # What came before a failure in the same read is an answer's part all the same: it is passed on first.
-        events = b""
+        out: list[bytes] = []
         try:
             for line in self._splitter.feed(data) if data else [self._splitter.end()]:
-                events += self._translator.translate(line)
+                out.append(self._translator.translate(line))
             if not data and not self._translator.is_done:
                 raise broken_off()
         except ProviderError as exc:
             self._failure = exc
+        events = b"".join(out)
         if events and self._begin:
             events, self._begin = self._begin + events, b""
         return events

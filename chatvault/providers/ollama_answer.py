@@ -127,14 +127,16 @@ class Translator:
         elif text:
             events += write.content(text)
         if message.tool_calls:
-            for sent in message.tool_calls:
-                call = _tool_call(sent)
-                meter.output_bytes += utf8_length(call.name) + utf8_length(call.arguments)
-                events += write.tool_call(self._calls, call)
-                self._calls += 1
+            events += b"".join([self._call(sent) for sent in message.tool_calls])
         if events:
             meter.deltas += 1
         return events
+
+    def _call(self, sent: _Call) -> bytes:
+        call = _tool_call(sent)
+        self.meter.output_bytes += utf8_length(call.name) + utf8_length(call.arguments)
+        self._calls += 1
+        return self._write.tool_call(self._calls - 1, call)
 
     def _end(self, line: Line) -> bytes:
         self.is_done = True

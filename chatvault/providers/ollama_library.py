@@ -17,6 +17,7 @@ from chatvault.errors import ProviderError, ProviderFailed
 from chatvault.providers.base import LoadedModel, ModelInfo
 from chatvault.providers.http import HttpClient
 from chatvault.providers.ollama_errors import refusal
+from chatvault.providers.upstream import without_key
 from chatvault.providers.wire import UNREADABLE
 
 DEFAULT_URL = "http://127.0.0.1:11434"
@@ -148,7 +149,7 @@ class Library:
         finally:
             response.close()
         if response.status != 200:
-            raise refusal(self._provider, response.status, answer)
+            raise refusal(self._provider, response.status, without_key(answer, self._headers))
         try:
             return msgspec.json.decode(answer, type=shape)
         except UNREADABLE as exc:

@@ -16,6 +16,7 @@ class ToolCalls:
         self._names: list[object] = []
         self._has_arguments: list[bool] = []
         self._of_their: dict[object, int] = {}
+        self._of_id: dict[str, int] = {}
 
     def mend(self, pieces: list[object]) -> bool:
         """Put the pieces of one delta into OpenAI's shape; return whether that changed any."""
@@ -47,7 +48,7 @@ class ToolCalls:
             return None
         name = function.get("name")
         if not name:
-            return self._ids.index(id) if theirs is None and id in self._ids else at
+            return self._of_id.get(id, at) if theirs is None and isinstance(id, str) else at
         if id:
             return at if id == self._ids[at] else None
         # A name without an id: another call, unless its arguments go on where the last ones ended.
@@ -61,6 +62,8 @@ class ToolCalls:
             function["arguments"] = ""
         at = len(self._ids)
         self._ids.append(piece["id"])
+        if isinstance(piece["id"], str):
+            self._of_id.setdefault(piece["id"], at)
         self._names.append(function.get("name"))
         self._has_arguments.append(False)
         if theirs is not None:

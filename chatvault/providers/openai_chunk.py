@@ -26,6 +26,7 @@ class Delta(msgspec.Struct):
 class Choice(msgspec.Struct):
     """One of the answers: there is no more than one."""
 
+    index: object = None
     delta: Delta | None = None
     finish_reason: str | None = None
     usage: msgspec.Raw = NOTHING

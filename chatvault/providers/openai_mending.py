@@ -5,7 +5,8 @@ same one, some send arguments as an object, a name with every piece, or an older
 Clients add up what they get by the letter, so that two calls become one, or none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -16,6 +17,7 @@ from chatvault.providers.wire import UNREADABLE, whole_characters
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+CHUNK = "chat.completion.chunk"
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 # Known words of others. Any other word is left as it is: DeepSeek has one of its own.
 _OTHER_WORDS = {
@@ -34,20 +36,29 @@ _OTHER_WORDS = {
 
 def needs_mending(chunk: Chunk) -> bool:
     """Whether a chunk may not be of OpenAI's shape. Whoever calls tools may say so in many ways."""
+    if not chunk.choices and not chunk.has_usage:
+        return False
+    if chunk.kind != CHUNK or chunk.id is None or chunk.created is None or chunk.model is None:
+        return True
     for choice in chunk.choices or ():
         delta, reason = choice.delta, choice.finish_reason
-        if delta is None or (reason is not None and reason not in FINISH_REASONS):
+        if delta is None or not isinstance(choice.index, int):
+            return True
+        if reason is not None and reason not in FINISH_REASONS:
             return True
         if bytes(delta.tool_calls) != b"null" or bytes(delta.function_call) != b"null":
             return True
     return False
 
 
-def mend_chunk(payload: bytes, calls: dict[int, ToolCalls], *, has_begun: bool) -> bytes:
+def mend_chunk(
+    payload: bytes, calls: dict[int, ToolCalls], *, names: Mapping[str, object], has_begun: bool
+) -> bytes:
     """Return the payload of a chunk in OpenAI's shape, as it is where it has that already.
 
-    `calls` keeps, for each choice, what has been called. `has_begun` says that text came before: a whole
-    message that follows only repeats it (MiniMax).
+    `names` are the fields that every chunk has, as they stand where the server leaves them out. `calls`
+    keeps, for each choice, what has been called. `has_begun` says that text came before: a whole message
+    that follows only repeats it (MiniMax).
     """
 
     def mend(choice: Object) -> bool:
@@ -59,10 +70,13 @@ def mend_chunk(payload: bytes, calls: dict[int, ToolCalls], *, has_begun: bool) 
         is_mended = _mend_content(delta) or is_mended
         called = delta.get("tool_calls")
         at = choice.get("index")
-        known = calls.setdefault(at if isinstance(at, int) else 0, ToolCalls())
+        if not isinstance(at, int):
+            at = choice["index"] = 0
+            is_mended = True
+        known = calls.setdefault(at, ToolCalls())
         return (isinstance(called, list) and known.mend(called)) or is_mended
 
-    return _mended(payload, mend)
+    return _mended(payload, mend, names)
 
 
 class WireFunction(msgspec.Struct):
@@ -107,10 +121,8 @@ def mend_answer(body: bytes) -> bytes:
         reasons = [choice.finish_reason for choice in _decode_answer(body).choices]
         if all(reason is None or reason in FINISH_REASONS for reason in reasons):
             return body
-    except msgspec.ValidationError:
-        pass
     except UNREADABLE:
-        body = whole_characters(body)
+        pass
     try:
         return _mended_answer(body)
     except UNREADABLE:
@@ -142,7 +154,7 @@ def as_events(body: bytes) -> bytes:
     if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
         return b""
     usage = told.pop("usage", None)
-    told["object"] = "chat.completion.chunk"
+    told["object"] = CHUNK
     reason = choice.get("finish_reason") or "stop"
     pieces: list[Object] = [
         {"choices": [{"index": 0, "delta": choice["message"], "finish_reason": None}]},
@@ -152,12 +164,19 @@ def as_events(body: bytes) -> bytes:
     return b"".join(b"data: %b\n\n" % msgspec.json.encode(told | piece) for piece in pieces) + DONE
 
 
-def _mended(body: bytes, mend: Callable[[Object], bool]) -> bytes:
+def _mended(
+    body: bytes, mend: Callable[[Object], bool], names: Mapping[str, object] = MappingProxyType({})
+) -> bytes:
+    body = whole_characters(body)
     told = msgspec.json.decode(body)
     choices = told.get("choices") if isinstance(told, dict) else None
     if not isinstance(choices, list):
         return body
-    is_mended = False
+    missing = {name: value for name, value in names.items() if told.get(name) is None}
+    if "object" in names and told.get("object") not in (CHUNK, "error"):
+        missing["object"] = CHUNK
+    told |= missing
+    is_mended = bool(missing)
     for choice in choices:
         if isinstance(choice, dict):
             is_mended = mend(choice) or is_mended
@@ -196,6 +215,9 @@ def _mend_call(call: Object) -> bool:
         return False
     before = (call.copy(), function.copy())
     write_arguments(function)
+    if function.get("arguments") is None:
+        # Clients parse the arguments: none at all must still be an object.
+        function["arguments"] = "{}"
     name_call(call)
     return (call, function) != before
 

@@ -40,7 +40,7 @@ def count_plain(events: bytes) -> int:
     if count(b'":[') != number and not _has_plain_lists(events, number):
         return 0
     usages = count(b'"usage"')
-    if count(b'"error"') or (usages and usages != count(b'"usage":null')):
+    if count(b'"error"') or count(b'"function_call":{') or (usages and usages != count(b'"usage":null')):
         return 0
     return number
 
@@ -53,7 +53,12 @@ def _has_plain_lists(events: bytes, number: int) -> bool:
     pieces = count(b'"tool_calls":[{"index":')
     if count(b'"tool_calls"') != pieces + count(b'"tool_calls":null') + count(b'"tool_calls":[]'):
         return False
-    return not pieces or not (count(b'"name":') or count(b'"id":') > number or count(b'"arguments":{'))
+    if not pieces:
+        return True
+    if count(b'"name":') or count(b'"id":') > number or count(b'"arguments":{'):
+        return False
+    # One piece in each list: only the first one's index has been seen.
+    return count(b'"function":{') == pieces
 
 
 def start_of_last(events: bytes) -> int:

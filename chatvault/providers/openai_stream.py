@@ -10,16 +10,16 @@ from chatvault.core.text import utf8_length
 from chatvault.core.usage import Usage
 from chatvault.errors import ProviderBroke, ProviderError
 from chatvault.providers.event_reader import EventReader
-from chatvault.providers.openai_calls import ToolCalls
-from chatvault.providers.openai_chunk import Choice, Chunk, decode_chunk
-from chatvault.providers.openai_mending import as_events, mend_chunk, needs_mending
+from chatvault.providers.openai_chunk import Choice, Chunk
+from chatvault.providers.openai_chunk_reader import ChunkReader
+from chatvault.providers.openai_mending import as_events
 from chatvault.providers.openai_plain import count_plain, is_json, start_of_last
 from chatvault.providers.openai_usage import usage_of
 from chatvault.providers.openai_wire import rename_reasoning
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import DONE, ChunkWriter, fresh_id
 from chatvault.providers.upstream import Answer
-from chatvault.providers.wire import UNREADABLE, whole_characters
+from chatvault.providers.wire import UNREADABLE
 
 # What stands around the arguments in a piece of a tool call: `[{"index":0,"function":{"arguments":""}}]`.
 _CALL_FRAME_BYTES = 41
@@ -47,7 +47,7 @@ class OpenAIStream(EventReader):
         self._frame_bytes = 0
         self._owes_usage = include_usage
         self._running: Usage | None = None
-        self._calls: dict[int, ToolCalls] = {}
+        self._chunks = ChunkReader()
         self._is_odd = False
 
     def _take(self, events: bytes, *, is_rest: bool) -> bytes:
@@ -111,7 +111,7 @@ class OpenAIStream(EventReader):
             self._is_done = True
             return b""
         try:
-            chunk, mended = self._read_chunk(payload)
+            chunk, mended = self._chunks.read(payload, has_begun=self.meter.deltas > 0)
         except msgspec.ValidationError as exc:
             return self._odd(event, payload, exc)
         except UNREADABLE as exc:
@@ -146,20 +146,6 @@ class OpenAIStream(EventReader):
             raise self._failed(event)
         return b"".join(self._read_event(each + b"\n\n") for each in answer.split(b"\n\n") if each)
 
-    def _read_chunk(self, payload: bytes) -> tuple[Chunk, bytes]:
-        """Return a chunk and its payload, in OpenAI's shape as far as it can be put into that."""
-        try:
-            chunk = decode_chunk(payload)
-            if not needs_mending(chunk):
-                return chunk, payload
-        except msgspec.ValidationError:
-            pass
-        except UNREADABLE:
-            whole = whole_characters(payload)
-            return decode_chunk(whole), whole
-        mended = mend_chunk(payload, self._calls, has_begun=self.meter.deltas > 0)
-        return decode_chunk(mended), mended
-
     def _odd(self, event: bytes, payload: bytes, exc: msgspec.ValidationError) -> bytes:
         # Of another shape, but the client may know what it means: the books can do without it.
         try:
@@ -184,15 +170,16 @@ class OpenAIStream(EventReader):
 
     def _open(self, chunk: Chunk) -> None:
         self._first = chunk
-        self.meter.upstream_model = chunk.model if isinstance(chunk.model, str) else None
-        if self.meter.upstream_request_id is None and chunk.id is not None:
+        self.meter.upstream_model = chunk.model if isinstance(chunk.model, str) and chunk.model else None
+        if self.meter.upstream_request_id is None and chunk.id not in (None, self._chunks.own_id):
             self.meter.upstream_request_id = str(chunk.id)
 
     def _take_usage(self, chunk: Chunk) -> None:
         told = usage_of(chunk.told_usage)
         if told is None:
             return
-        if told.input_tokens is None and told.output_tokens is None and self.meter.usage is not None:
+        if not told.input_tokens and not told.output_tokens and self.meter.usage is not None:
+            # Nothing, and zeros, unsay no count.
             return
         is_last = not chunk.choices or self.meter.finish_reason is not None
         self._running = None if is_last else told

@@ -238,4 +238,7 @@ def rename_reasoning(json: bytes) -> bytes:
         json = _NO_REASONING.sub(b"", json)
     if not json.count(b'"reasoning_content"'):
         return json.replace(b'"reasoning":', b'"reasoning_content":')
-    return json
+    if json.find(b"\n\n", 0, -2) < 0:
+        return json
+    # Events that came together: each may hold one name or the other.
+    return b"\n\n".join([rename_reasoning(event) for event in json.split(b"\n\n")])

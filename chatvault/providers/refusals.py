@@ -1,6 +1,6 @@
 """What a provider's refusal means: its status and body, in whatever shape, as one of ChatVault's errors.
 
-    401 403                 ProviderAuthFailed    without a word of theirs: they speak of our key
+    401 403, "invalid key"  ProviderAuthFailed    without a word of theirs: they speak of our key
     429 503 529             ProviderOverloaded    with their `retry-after`; a 429 without one gets 5 seconds
     408                     ProviderTimeout
     402, "credit balance"   ProviderRefused       as they said it, but the next route may try: see `refusal`
@@ -15,8 +15,6 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import msgspec
-
 from chatvault.core.redaction import redact
 from chatvault.core.text import printable, shortened
 from chatvault.errors import (
@@ -27,16 +25,22 @@ from chatvault.errors import (
     ProviderRefused,
     ProviderTimeout,
 )
-from chatvault.providers.wire import UNREADABLE
+from chatvault.providers.error_body import Said, read_said
 
 _MESSAGE_LIMIT = 1000
 _NOTE_CHARS = 300
 # Clients are told a time to wait where a provider tells none: most rate limits go by the minute.
 _WAIT_SECONDS = 5
 _LONGEST_WAIT_SECONDS = 86_400 * 366
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ACCOUNT_ID = re.compile(r"\borg-[A-Za-z0-9]+")
 _BALANCE = re.compile(r"insufficient balance|credit balance|insufficient credits", re.IGNORECASE)
+# Gemini and xAI refuse a key with 400.
+_KEY_REFUSED = re.compile(
+    r"(?:invalid|incorrect|missing|no|expired|revoked|unknown|wrong) api[ _-]?key"
+    r"|api[ _-]?key (?:provided )?(?:is |was |has )?(?:been )?"
+    r"(?:not (?:valid|found)|invalid|incorrect|missing|expired|revoked)",
+    re.IGNORECASE,
+)
 _STATUS_OF_TYPE = {
     "overloaded_error": 529,
     "rate_limit_error": 429,
@@ -51,16 +55,6 @@ _STATUS_OF_TYPE = {
     "api_error": 500,
     "server_error": 500,
 }
-
-
-class _Said(msgspec.Struct, frozen=True):
-    """What an error body says, of whatever shape it was."""
-
-    message: str | None = None
-    type: str | None = None
-    code: str | None = None
-    param: str | None = None
-    status: int | None = None
 
 
 def refusal(
@@ -81,12 +75,12 @@ def refusal(
     nobody takes it for a budget here; and it lets the next route try, whose account may be another.
     """
     wait = seconds_to_wait(retry_after, date)
-    return _error(provider, status, _read(body), wait=wait, request_id=request_id, is_inside=False)
+    return _error(provider, status, read_said(body), wait=wait, request_id=request_id, is_inside=False)
 
 
 def stream_error(provider: str, payload: bytes, *, request_id: str | None = None) -> ProviderError:
     """Return the error that an error event inside a stream, or under a status of 200, stands for."""
-    said = _read(payload)
+    said = read_said(payload)
     status = (
         said.status or _STATUS_OF_TYPE.get(said.type or "") or _STATUS_OF_TYPE.get(said.code or "") or 500
     )
@@ -103,9 +97,9 @@ def note(text: str) -> str | None:
 
 
 def _error(
-    provider: str, status: int, said: _Said, *, wait: int | None, request_id: str | None, is_inside: bool
+    provider: str, status: int, said: Said, *, wait: int | None, request_id: str | None, is_inside: bool
 ) -> ProviderError:
-    if 400 <= status < 500 and status not in (401, 403, 408, 429):
+    if 400 <= status < 500 and status not in (401, 403, 408, 429) and not _refuses_key(status, said):
         error: ProviderError = _refused(provider, status, said, request_id)
     else:
         error = _failure(provider, status, said, wait=wait, request_id=request_id, is_inside=is_inside)
@@ -115,9 +109,9 @@ def _error(
 
 
 def _failure(
-    provider: str, status: int, said: _Said, *, wait: int | None, request_id: str | None, is_inside: bool
+    provider: str, status: int, said: Said, *, wait: int | None, request_id: str | None, is_inside: bool
 ) -> ProviderError:
-    if status in (401, 403):
+    if _refuses_key(status, said):
         return ProviderAuthFailed(
             f"{provider} refused the key it was given",
             hint=f"chatvault keys set {provider}",
@@ -157,7 +151,11 @@ def _failure(
     )
 
 
-def _refused(provider: str, status: int, said: _Said, request_id: str | None) -> ProviderRefused:
+def _refuses_key(status: int, said: Said) -> bool:
+    return status in (401, 403) or (status == 400 and _KEY_REFUSED.search(said.message or "") is not None)
+
+
+def _refused(provider: str, status: int, said: Said, request_id: str | None) -> ProviderRefused:
     words = _words(said)
     lacks_money = status == 402 or _BALANCE.search(words or "") is not None
     if words is None:
@@ -179,57 +177,7 @@ def _refused(provider: str, status: int, said: _Said, request_id: str | None) ->
     return error
 
 
-def _read(body: bytes) -> _Said:
-    try:
-        told = msgspec.json.decode(body)
-    except UNREADABLE:
-        return _plain_text(body)
-    return _from_json(told)
-
-
-def _plain_text(body: bytes) -> _Said:
-    text = body.decode("utf-8", "replace").strip()
-    # A page is a proxy's or a CDN's, not the provider's word on the request.
-    return _Said(message=text) if text and not text.startswith("<") else _Said()
-
-
-def _from_json(told: object, depth: int = 0) -> _Said:
-    if isinstance(told, str):
-        # Ollama wraps an upstream's JSON in a string, once more for each hop.
-        if told.lstrip().startswith("{") and depth < 4:
-            try:
-                return _from_json(msgspec.json.decode(told.encode()), depth + 1)
-            except UNREADABLE:
-                pass
-        return _Said(message=told)
-    if isinstance(told, list) and told and depth < 4:
-        return _from_json(told[0], depth + 1)
-    if not isinstance(told, dict):
-        return _Said()
-    if isinstance(told.get("error"), str | dict) and depth < 4:
-        inner = _from_json(told["error"], depth + 1)
-        return inner if inner.message is not None else _fields(told | {"error": None}, inner)
-    return _fields(told, _Said())
-
-
-def _fields(told: dict[str, object], known: _Said) -> _Said:
-    message = next((m for k in ("message", "detail", "error_msg") if isinstance(m := told.get(k), str)), None)
-    code = told.get("code")
-    status = next((n for n in (code, told.get("status")) if isinstance(n, int) and 400 <= n < 600), None)
-    return _Said(
-        message=message,
-        type=known.type or _word(told.get("type")),
-        code=known.code or _word(code),
-        param=known.param or _word(told.get("param")),
-        status=known.status or status,
-    )
-
-
-def _word(value: object) -> str | None:
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
-
-
-def _words(said: _Said) -> str | None:
+def _words(said: Said) -> str | None:
     if said.message is None:
         return None
     text = _ACCOUNT_ID.sub("org-…", redact(said.message)).strip()

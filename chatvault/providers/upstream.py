@@ -13,6 +13,8 @@ ERROR_BODY_LIMIT = 1 << 20
 ANSWER_LIMIT = 64 << 20
 _RUN_OUT_SECONDS = 0.25
 _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-ds-trace-id")
+_KEY_HEADERS = (b"authorization", b"x-api-key")
+_SHORTEST_KEY = 6
 
 
 class Answer(Protocol):
@@ -55,6 +57,18 @@ def request_id(answer: Answer) -> str | None:
         if value:
             return value
     return None
+
+
+def without_key(said: bytes, headers: Headers) -> bytes:
+    """Return what a provider said without the key that stood in `headers`: some repeat what they refuse.
+
+    A key of any shape: of those that it knows by their looks alone, a log would keep the others.
+    """
+    for name, value in headers:
+        key = value.removeprefix(b"Bearer ")
+        if name in _KEY_HEADERS and len(key) >= _SHORTEST_KEY:
+            said = said.replace(key, "…".encode())
+    return said
 
 
 async def run_out(answer: Answer) -> None:
@@ -100,7 +114,7 @@ async def open_answer(
     raise refusal(
         provider,
         answer.status,
-        said,
+        without_key(said, headers),
         retry_after=answer.header(b"retry-after"),
         date=answer.header(b"date"),
         request_id=request_id(answer),

@@ -75,8 +75,12 @@ _ESCAPE = re.compile(
 
 
 def whole_characters(json: bytes) -> bytes:
-    """Return JSON with U+FFFD in place of each half of a character: no strict reader takes one."""
-    return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], json)
+    """Return JSON with U+FFFD in place of each half of a character: no strict reader takes one.
+
+    It is the same object where there is none.
+    """
+    whole = _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], json)
+    return json if whole == json else whole
 
 
 def count(value: object) -> int | None:

@@ -74,6 +74,13 @@ def _of_login(exc: BaseException, relay: str) -> Fault | None:
             f"{relay} refused the tunnel's key",
             f"{_SETUP}, or add what `chatvault tunnel key` prints to the relay user's authorized keys",
         )
+    if isinstance(exc, asyncssh.KeyExchangeFailed) and "mismatch" in str(exc):
+        # One changed bit does that, before anything is signed: it must not stop the tunnel for good.
+        return Fault(
+            "broken",
+            f"what {relay} said first was damaged on the way: {_text(exc)}",
+            "where that goes on, something in between changes what is sent",
+        )
     if isinstance(exc, asyncssh.KeyExchangeFailed | asyncssh.ProtocolNotSupported):
         return Fault(
             "permanent",

@@ -1,6 +1,7 @@
 """One link at a time: made, and held until it ends by itself or is to end."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from chatvault.tunnel.relay import Plan, Relay
 from chatvault.tunnel.takeover import Parked
 from chatvault.tunnel.tools import Tools
 
+_log = logging.getLogger("chatvault.tunnel")
 _Result = TypeVar("_Result")
 
 
@@ -69,11 +71,15 @@ class Keeper:
                     may_take_over=lambda: self._public_end.check_take_over(
                         plan, are_answers_running=self._farewells.are_said
                     ),
+                    on_taken_over=self._public_end.taken_over,
                 )
             except BaseException:
                 link.abort()
                 raise
-        except ERRORS as exc:
+        except Exception as exc:
+            # asyncssh hands on whatever its parsers trip over: a relay ends no more than an attempt by it.
+            if not isinstance(exc, ERRORS):
+                _log.error("an attempt at a link failed inside", exc_info=exc)
             return Lost(explain(exc, relay=plan.relay.name))
         # Before this task ends: whoever waits for it may be cancelled in the same moment.
         self.link = link

@@ -1,5 +1,6 @@
 """The relay's host keys as they were pinned when it was set up; any other key is refused."""
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import asyncssh
 from chatvault.errors import ChatVaultError
 from chatvault.tunnel.faults import explain
 
+_SHOW_SECONDS = 20.0
 _ANEW = "move it away; `chatvault tunnel setup USER@HOST` pins the relay's key anew"
 
 
@@ -65,14 +67,18 @@ def replaced(ssh_dir: Path, host: str, port: int, keys: Sequence[str]) -> tuple[
 
 
 async def shown_keys(host: str, port: int) -> tuple[str, ...]:
-    """Return the ed25519 host key that a server shows, without logging in. Raises ChatVaultError."""
+    """Return the ed25519 host key that a server shows within 20 s, without logging in.
+
+    Raises ChatVaultError.
+    """
     try:
-        key = await asyncssh.get_server_host_key(
-            host,
-            port,
-            server_host_key_algs=["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512"],
-            config=None,
-        )
+        async with asyncio.timeout(_SHOW_SECONDS):
+            key = await asyncssh.get_server_host_key(
+                host,
+                port,
+                server_host_key_algs=["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512"],
+                config=None,
+            )
     except (OSError, asyncssh.Error) as exc:
         fault = explain(exc, relay=host_pattern(host, port))
         raise ChatVaultError(fault.reason, hint=fault.hint) from exc

@@ -41,11 +41,13 @@ class Link:
         parked: Parked,
         is_port_ours: bool = False,
         may_take_over: Callable[[], Awaitable[None]],
+        on_taken_over: Callable[[], None] = lambda: None,
     ) -> None:
         """Have the relay listen, freeing the port from a dead session of ours where one holds it.
 
         `is_port_ours` says that a link of this daemon's own may have had it a moment ago; `may_take_over`
-        raises LinkFault where another daemon answers on the port. Raises LinkFault.
+        raises LinkFault where another daemon answers on the port; `on_taken_over` hears that other sessions
+        were ended for it. Raises LinkFault, or what ended the link.
         """
         loop = asyncio.get_running_loop()
         cork = ssh_internals.cork(self._connection, loop)
@@ -61,8 +63,12 @@ class Link:
         if await self._try_to_listen(factory, again=was_parked or is_port_ours):
             return
         await may_take_over()
-        if await take_over(self._connection) and await self._try_to_listen(factory, again=True):
-            return
+        if await take_over(self._connection):
+            on_taken_over()
+            if await self._try_to_listen(factory, again=True):
+                return
+        if self._connection.is_closed():
+            raise self._end()
         raise LinkFault(
             Fault(
                 "busy",
@@ -84,6 +90,9 @@ class Link:
                     )
                 return True
             except asyncssh.ChannelListenError:
+                if self._connection.is_closed():
+                    # asyncssh answers all that is still asked with a no when the connection ends.
+                    raise self._end() from None
                 self._raise_if_forbidden()
         return False
 
@@ -102,6 +111,9 @@ class Link:
     async def wait_closed(self) -> Exception:
         """Return what ended the link, when it has ended."""
         await self._connection.wait_closed()
+        return self._end()
+
+    def _end(self) -> Exception:
         return self._doubt or self._watcher.end or ConnectionResetError("closed")
 
     async def round_trip(self, *, seconds: float) -> float | None:

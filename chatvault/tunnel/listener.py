@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -64,11 +64,13 @@ class Traffic:
 
 
 def _device(host: str, port: int) -> tuple[str, int]:
-    """Return a device's address as the relay tells it, if it is one."""
+    """Return a device's address as the relay tells it, if it is one; IPv4 in IPv6's clothes is IPv4."""
     try:
-        return str(ip_address(host.partition("%")[0])), min(port, 65_535)
+        address = ip_address(host.partition("%")[0])
     except ValueError:
         return _UNKNOWN
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address), min(port, 65_535)
 
 
 class Doorway:

@@ -61,4 +61,7 @@ class PublicEnd:
                     "an old session that may hold it is ended once the answers in the link from before have",
                 )
             )
-        self._take_overs = self._take_overs.with_one_at(now)
+
+    def taken_over(self) -> None:
+        """Take note that the port was freed by ending other sessions: again and again, that is a fight."""
+        self._take_overs = self._take_overs.with_one_at(self._tools.clock())

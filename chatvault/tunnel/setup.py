@@ -1,6 +1,7 @@
 """Setting up the relay over the user's own SSH: their `ssh` command, with their keys, agent and settings."""
 
 import re
+import shlex
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +18,20 @@ _COMMAND = f"exec sh -c '{_AS_ROOT}'"
 
 _BY_HAND = "chatvault tunnel setup {to} --print, and run that script there as root"
 _KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
+# The script's last word. A login may greet with lines of its own that begin alike.
+_CHANGES = re.compile(r"changes ([0-9]{1,4})")
+# A relay's banner comes among what ssh says, and what it names may be pasted into a shell.
+_HOST = r"(?P<host>[\w\[:][\w.:%\[\]-]*)"
 # What ssh and sudo say → what that means, and what to try. The first that fits does.
 _FAILURES = (
     (
-        r"Host key for (?P<host>\S+) has changed",
+        rf"Host key for {_HOST} has changed",
         "{host} shows another host key than the one your ssh knows: a new one, or someone stands between",
         f"compare it on that host's own console: ssh-keygen -lf {_KEY_FILE}; if it is its own: "
-        "ssh-keygen -R {host}, and again",
+        "ssh-keygen -R {quoted}, and again",
     ),
     (
-        r"(?:host key is known for (?P<host>\S+) and .*)?Host key verification failed",
+        rf"(?:host key is known for {_HOST} and .*)?Host key verification failed",
         "your ssh does not know the host key of {host} yet, and nobody said yes to it",
         "`ssh {to}` on a terminal shows its fingerprint: compare that on the host itself, and say yes",
     ),
@@ -66,15 +71,15 @@ def run_script(destination: str, script: str, *, is_dry: bool, ssh: Sequence[str
     command = _COMMAND.format(mode="show" if is_dry else "apply")
     done = run_there(destination, command, script, ssh=ssh)
     lines = tuple(done.stdout.splitlines())
-    for line in lines:
-        if line.startswith("error "):
-            raise ChatVaultError(f"{destination}: {line.removeprefix('error ')}")
-    counts = [line.split()[1] for line in lines if line.startswith("changes ")]
+    counts = [int(found[1]) for line in lines if (found := _CHANGES.fullmatch(line))]
     if done.returncode != 0 or not counts:
+        for line in lines:
+            if line.startswith("error "):
+                raise ChatVaultError(f"{destination}: {line.removeprefix('error ')}")
         raise _failure(destination, done)
     return Outcome(
-        tuple(line for line in lines if not line.startswith(("hostkey ", "changes "))),
-        int(counts[-1]),
+        tuple(line for line in lines if not (line.startswith("hostkey ") or _CHANGES.fullmatch(line))),
+        counts[-1],
         tuple(line.removeprefix("hostkey ") for line in lines if line.startswith("hostkey ")),
     )
 
@@ -85,7 +90,12 @@ def _failure(destination: str, done: "subprocess.CompletedProcess[str]") -> Chat
         found = re.search(sign, said)
         if found is not None:
             host = found.groupdict().get("host") or destination.rpartition("@")[2]
-            words = {"to": destination, "host": host, "said": said.removeprefix(f"{destination}: ")[-300:]}
+            words = {
+                "to": destination,
+                "host": host,
+                "quoted": shlex.quote(host),
+                "said": said.removeprefix(f"{destination}: ")[-300:],
+            }
             return ChatVaultError(message.format(**words), hint=hint.format(**words))
     return ChatVaultError(
         f"{destination}: {said[-300:] or 'the script did not run to its end'}",

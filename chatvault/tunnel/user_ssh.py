@@ -13,8 +13,18 @@ from chatvault.errors import ChatVaultError, UsageError
 from chatvault.tunnel.relay import parse_jump
 
 SSH = ("ssh",)
-# Longer than any host takes that is there; without it the kernel waits for over two minutes.
-_CONNECT = ("-o", "ConnectTimeout=20")
+# Longer than any host takes that is there; without it the kernel waits for over two minutes. What the user's
+# settings have a login do besides is not for this one: ssh refuses a second command, and a port that one of
+# their forwards listens on may be taken.
+_OPTIONS = (
+    *("-T", "-o", "ConnectTimeout=20", "-o", "RemoteCommand=none"),
+    *("-o", "PermitLocalCommand=no", "-o", "ClearAllForwardings=yes"),
+)
+# Settings that leave no command running, or none that is heard. Older versions of ssh don't know them.
+_COMMANDLESS = {
+    "sessiontype": ("SessionType", "default"),
+    "stdinnull": ("StdinNull", "no"),
+}
 _SECONDS = 180.0
 _DESTINATION = re.compile(
     r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[?[0-9A-Fa-f:.]+\]?)"
@@ -80,6 +90,12 @@ def check_destination(destination: str) -> str:
 def place_of(destination: str, *, ssh: Sequence[str] = SSH) -> Place:
     """Ask `ssh` where it would go. Raises ChatVaultError where it can't say."""
     facts = _facts(ssh, ["--", check_destination(destination)])
+    for name, (setting, wanted) in _COMMANDLESS.items():
+        if facts.get(name, wanted) != wanted:
+            raise ChatVaultError(
+                f"your ssh settings have {setting} {facts[name]} for {destination}: no script runs there",
+                hint="give the relay a Host of its own in ~/.ssh/config, without it",
+            )
     jump, has_command = _way(ssh, facts, _MOST_HOPS)
     return Place(facts.get("hostname", destination.rpartition("@")[2]), _port(facts), jump, has_command)
 
@@ -90,7 +106,7 @@ def host_keys_of(words: Sequence[str], *, ssh: Sequence[str] = SSH) -> tuple[str
     None where it runs no command.
     """
     try:
-        done = run([*ssh, "-T", *_CONNECT, *words, _HOST_KEYS], None, seconds=30.0)
+        done = run([*ssh, *_OPTIONS, *words, _HOST_KEYS], None, seconds=30.0)
     except ChatVaultError:
         return ()
     lines = (line.split() for line in done.stdout.splitlines())
@@ -103,7 +119,7 @@ def run_there(
     destination: str, command: str, stdin: str, *, ssh: Sequence[str] = SSH
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command of a shell there. Raises ChatVaultError where `ssh` can't be run or does not end."""
-    return run([*ssh, "-T", *_CONNECT, "--", check_destination(destination), command], stdin)
+    return run([*ssh, *_OPTIONS, "--", check_destination(destination), command], stdin)
 
 
 def run(
@@ -111,8 +127,15 @@ def run(
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command and return what it said. Raises ChatVaultError."""
     try:
+        # A banner may be in any encoding.
         return subprocess.run(
-            command, input=stdin or "", capture_output=True, text=True, timeout=seconds, check=False
+            command,
+            input=stdin or "",
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=seconds,
+            check=False,
         )
     except FileNotFoundError as exc:
         raise ChatVaultError(

@@ -18,7 +18,8 @@ esac
 cat >/dev/null
 case "$*" in
 *"cat /etc/ssh/ssh_host_"*) cat "$RELAY/hop_key" 2>/dev/null; exit ;;
-*"-- apply"*) touch "$RELAY/applied"; echo "done  make it" ;;
+*"-- apply"*) touch "$RELAY/applied"; echo "done  make it"
+    [ ! -f "$RELAY/meanwhile" ] || cp "$RELAY/meanwhile" "$RELAY/changes" ;;
 *) echo "would make it" ;;
 esac
 echo "hostkey $(cat "$RELAY/host_key")"
@@ -117,6 +118,22 @@ def test_on_a_terminal_it_asks(
     assert "Make these 2 changes on admin@203.0.113.5? [y/N]" in done.err
     assert relay.is_changed == (code == 0)
     assert ("nothing was changed" in done.err) == (code != 0)
+
+
+@pytest.mark.usefixtures("nobody")
+def test_what_was_made_is_told_and_not_what_was_shown(chatvault: Program, relay: Relay) -> None:
+    relay.folder.joinpath("meanwhile").write_text("1")
+    done = chatvault.run("tunnel", "setup", "admin@203.0.113.5", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["changes"], done.json["made"]) == (1, True)
+    assert "1 changes were made on 203.0.113.5" in done.err
+
+
+def test_a_dry_run_pins_nothing(chatvault: Program, relay: Relay) -> None:
+    fingerprint = keys.fingerprint(relay.folder.joinpath("host_key").read_text())
+    done = chatvault.run("tunnel", "setup", "admin@203.0.113.5", "--pin", fingerprint, "--dry-run")
+    assert done.code == 2
+    assert "--dry-run changes nothing" in done.err
 
 
 _ALIASES = """

@@ -300,6 +300,7 @@ def test_a_defect_is_settled_told_and_passed_on(tmp_path: Path, stream: bool) ->
             await gateway.relay.serve(gateway.call(), ask("paid/dear", stream=stream), client.send, [])
         assert client.status == 500
         assert json.loads(client.body)["error"]["code"] == "internal_error"
+        assert client.headers[b"connection"] == b"close", "as the server will"
         (row,) = await gateway.rows()
         assert (row["status"], row["error_code"]) == ("error", "internal_error")
         assert row["cost_picousd"] > 0

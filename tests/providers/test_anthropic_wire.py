@@ -94,7 +94,10 @@ def test_an_empty_answer_is_an_empty_text():
     assert read([], "refusal").finish_reason == "content_filter"
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[]"])
+OPENAIS = b'{"id":"c1","model":"m","choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}'
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[]", OPENAIS])
 def test_what_is_no_answer_is_the_providers_failure(body):
     with pytest.raises(ProviderFailed):
         read_message("up", body, Reading(), created=0, request_id=None)

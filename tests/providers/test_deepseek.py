@@ -126,7 +126,8 @@ def test_without_thinking_or_tools_no_reasoning_is_made_up():
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
-    told = {"id": "c", "model": "d", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+    told = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "d"}
+    told["choices"] = [{"index": 0, "delta": delta, "finish_reason": finish}]
     return b"data: " + json.dumps(told, separators=(",", ":")).encode() + b"\n\n"
 
 

@@ -37,6 +37,11 @@ F, G = call("c_1", "f", '{"a":1}'), call("c_2", "g", '{"b":2}')
         [piece(call("c_1", "f", None, index=0)), piece(going_on('{"a":1}', id="c_1", index=0)), piece(G)],
         [piece(F | {"index": None}), piece(G | {"index": [1]})],
         [
+            piece(F | {"index": 0}, call("c_2", "g", "", index=1)),
+            piece({"index": 0, **going_on("")}, {"index": 1, **going_on('{"b"')}),
+            piece({"index": 1, **going_on("")}, going_on(":2}")),
+        ],
+        [
             piece(call("c_1", "", "", index=0)),
             piece(call(None, "f", '{"a":1}', index=0)),
             piece(G | {"index": 1}),

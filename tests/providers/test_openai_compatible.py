@@ -11,6 +11,7 @@ from chatvault.core.secret import Secret
 from chatvault.errors import ConfigError
 from chatvault.providers.openai_compatible import OpenAICompatible, Settings, build
 from tests.support.answers import FakeAnswer, FakeClient
+from tests.support.openai_events import DONE, event
 from tests.support.resources import resources
 from tests.support.streams import read_to_end
 
@@ -46,8 +47,7 @@ def test_a_key_goes_along_where_there_is_one():
 
 
 def test_a_stream_goes_out_as_it_came():
-    events = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n'
-    events += b"data: [DONE]\n\n"
+    events = event({"content": "x"}, "stop") + DONE
     provider, client = server(FakeAnswer(events))
 
     async def read() -> bytes:

@@ -29,10 +29,13 @@ F, G = (
 )
 
 
-def test_an_old_function_call_is_a_tool_call() -> None:
+@pytest.mark.parametrize("before", [ROLE, ROLE + HI, ROLE + HI + THERE * 9])
+@pytest.mark.parametrize("is_burst", [True, False])
+def test_an_old_function_call_is_a_tool_call(before, is_burst) -> None:
     sent = [event({"function_call": {"name": "f", "arguments": ""}})]
     sent += [event({"function_call": {"arguments": text}}) for text in ('{"a"', ":1}")]
-    said = hear(pass_on(ROLE, *sent, event({}, "function_call"), DONE)[0])
+    sent = [before, *sent, event({}, "function_call"), DONE]
+    said = hear(pass_on(*([b"".join(sent)] if is_burst else sent))[0])
     assert [(t["name"], t["arguments"]) for t in said.tools.values()] == [("f", '{"a":1}')]
     assert said.finish == "tool_calls"
 
@@ -136,6 +139,7 @@ def whole(message: object, finish: object = "stop", **more: object) -> bytes:
     return json.dumps({**told, **more}).encode()
 
 
+BARE = F | {"function": {"name": "f", "arguments": "{}"}}
 HELLO = {"role": "assistant", "content": "Hi"}
 
 
@@ -165,6 +169,10 @@ def test_a_whole_answer_in_openais_shape_goes_out_as_it_came(body) -> None:
         (
             {"tool_calls": [{"id": "c_1", "function": {"name": "f", "arguments": {"a": 1}}}, G]},
             {"tool_calls": [F, G]},
+        ),
+        *(
+            ({"tool_calls": [F | {"function": {"name": "f", **none}}]}, {"tool_calls": [BARE]})
+            for none in ({}, {"arguments": None})
         ),
     ],
 )
@@ -196,6 +204,15 @@ def test_odd_names_do_not_lose_a_whole_answer(odd) -> None:
 def test_a_byte_order_mark_and_half_a_character_do_not_lose_a_whole_answer() -> None:
     sent = b"\xef\xbb\xbf" + whole(HELLO | {"content": "a\ud83d"})
     assert json.loads(read_completion("up", sent).body)["choices"][0]["message"]["content"] == "a\ufffd"
+
+
+def test_half_a_character_and_another_shape_are_both_mended() -> None:
+    odd = {"function": {"name": "f", "arguments": {"a": "\ud83d"}}}
+    sent = whole({"content": [{"type": "text", "text": "Hi"}], "tool_calls": [odd]})
+    message = json.loads(read_completion("up", sent).body)["choices"][0]["message"]
+    assert (message["content"], message["tool_calls"][0]["function"]["arguments"]) == ("Hi", '{"a":"\ufffd"}')
+    said = hear(pass_on(ROLE, HI, event({"tool_calls": [odd]}), STOP, DONE)[0])
+    assert [call["arguments"] for call in said.tools.values()] == ['{"a":"\ufffd"}']
 
 
 def test_zeros_beside_a_whole_answer_are_no_count() -> None:

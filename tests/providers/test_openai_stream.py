@@ -435,3 +435,16 @@ def test_a_name_that_is_no_text_breaks_the_answer() -> None:
     usage = event({"content": "x"}, usage=USAGE).replace(b'"object"', b'"obj\xff"')
     _, error, _ = pass_on_until_it_breaks(ROLE, HI, usage)
     assert isinstance(error, ProviderError)
+
+
+def test_zeros_unsay_no_count() -> None:
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    counted = event({}, "stop", usage=USAGE)
+    _, stream, _ = pass_on(ROLE, HI, counted, event({}, choices=[], usage=zeros), DONE)
+    assert stream.meter.usage == Usage(input_tokens=9, output_tokens=3)
+
+
+def test_each_event_of_a_burst_may_have_its_own_name_for_reasoning() -> None:
+    thoughts = event({"reasoning": "a"}) + event({"reasoning_content": "b"}) + event({"reasoning": "c"})
+    whole, _, _ = pass_on(ROLE + HI, thoughts + HI * 6 + STOP + DONE)
+    assert hear(whole).reasoning == "abc"

@@ -10,11 +10,8 @@ from hypothesis import strategies as st
 from chatvault.errors import ProviderBroke, ProviderError
 from chatvault.providers.openai_stream import OpenAIStream
 from chatvault.providers.pump import Pump
-from chatvault.providers.sse_out import DONE
 from tests.support.answers import FakeAnswer, cut
-
-HI = b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n'
-STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+from tests.support.openai_events import DONE, HI, STOP
 
 
 class Dripping(FakeAnswer):

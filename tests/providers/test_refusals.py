@@ -34,6 +34,14 @@ def anthropic(message: str, type: str) -> bytes:
     [
         (401, openai("Incorrect API key provided: sk-abcdefgh."), ProviderAuthFailed, 502),
         (403, anthropic("no access for key sk-ant-abcdefgh", "permission_error"), ProviderAuthFailed, 502),
+        (
+            400,
+            b'[{"error":{"code":400,"message":"API key not valid. Please pass one."}}]',
+            ProviderAuthFailed,
+            502,
+        ),
+        (400, b'{"code":"odd","error":"Incorrect API key provided: xa***45."}', ProviderAuthFailed, 502),
+        (400, openai("The tool 'api_key' is not valid"), ProviderRefused, 400),
         (429, anthropic("slow down", "rate_limit_error"), ProviderOverloaded, 429),
         (503, b"", ProviderOverloaded, 503),
         (529, anthropic("Overloaded", "overloaded_error"), ProviderOverloaded, 503),

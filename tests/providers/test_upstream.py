@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from chatvault.errors import ProviderBroke, ProviderFailed, ProviderOverloaded, ProviderRefused
-from chatvault.providers.upstream import broken_off, fetch, open_answer, open_stream, request_id
+from chatvault.providers.upstream import broken_off, fetch, open_answer, open_stream, request_id, without_key
 from tests.support.answers import FakeAnswer, FakeClient
 
 
@@ -30,6 +30,22 @@ def test_a_refusal_that_breaks_off_is_a_refusal():
     answer = FakeAnswer(b'{"err', ProviderBroke("gone"), status=400)
     with pytest.raises(ProviderRefused):
         asyncio.run(open_answer(FakeClient([answer]), "POST", "/p", provider="up", headers=[]))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [(b"authorization", b"Bearer xai-4f1c00d5"), (b"x-api-key", b"xai-4f1c00d5")],
+    ids=lambda h: h[0],
+)
+def test_a_refusal_that_repeats_the_key_is_told_without_it(header):
+    answer = FakeAnswer(b'{"error":{"message":"xai-4f1c00d5 may not ask for this model"}}', status=404)
+    with pytest.raises(ProviderRefused) as caught:
+        asyncio.run(open_answer(FakeClient([answer]), "POST", "/p", provider="up", headers=[header]))
+    assert caught.value.message == "… may not ask for this model"
+
+
+def test_a_key_of_a_letter_or_two_is_none():
+    assert without_key(b"an apple", [(b"x-api-key", b"a"), (b"authorization", b"Bearer ")]) == b"an apple"
 
 
 def test_a_whole_answer_closes_itself():

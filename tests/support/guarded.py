@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -208,3 +208,14 @@ async def served(
         # The transports' last callbacks.
         await asyncio.sleep(0.05)
     assert not uncaught, uncaught
+
+
+class Way:
+    """How a test's server is reached."""
+
+    def __init__(self, run: Run, tls: dict[str, Any]) -> None:
+        self.run = run
+        self.tls = tls
+
+    def served(self, **changes: Any) -> Any:
+        return served(limits=replace(QUICK, **changes), **self.tls)

@@ -16,6 +16,7 @@ from chatvault.tunnel.faults import explain
         (asyncssh.HostKeyNotVerifiable("changed"), "permanent", "another host key"),
         (asyncssh.PermissionDenied("no"), "permanent", "refused the tunnel's key"),
         (asyncssh.KeyExchangeFailed("none"), "permanent", "no common algorithm"),
+        (asyncssh.KeyExchangeFailed("Key exchange hash mismatch"), "broken", "damaged on the way"),
         (asyncssh.KeyImportError("bad"), "permanent", "can't be used"),
         (FileNotFoundError(2, "no", "/x/id_ed25519"), "permanent", "/x/id_ed25519 is missing"),
         (PermissionError(13, "no", "/x/id_ed25519"), "permanent", "can't be read"),

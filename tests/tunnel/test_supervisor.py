@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 import uvloop
 
-from chatvault.tunnel import keeper, keys, known_hosts
+from chatvault.tunnel import keeper, keys, known_hosts, link, public_end
 from chatvault.tunnel.link import Link, connect
 from chatvault.tunnel.listener import Doorway, Traffic
 from chatvault.tunnel.probe import Identity, Outside
@@ -170,6 +171,47 @@ def test_a_lost_link_is_replaced_and_counted(run: Run, tmp_path: Path) -> None:
     _with(run, tmp_path, body)
 
 
+def test_a_link_that_is_lost_while_it_asks_for_the_port_is_not_said_to_have_found_it_taken(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(host: SshHost) -> None:
+        monkeypatch.setattr(
+            asyncssh.SSHServerConnection,
+            "_process_tcpip_forward_global_request",
+            lambda self, packet: host.drop_all(),
+        )
+        async with _running(host.relay) as there:
+            there.tunnel.up()
+            found = await there.tunnel.outcome(seconds=20)
+            assert found.state == "backoff"
+            assert "was lost" in (found.reason or "")
+            assert there.looks == []
+
+    _with(run, tmp_path, body)
+
+
+def test_an_error_of_asyncssh_that_nobody_foresaw_is_one_more_lost_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Odd(Exception):
+        pass
+
+    async def fail(relay: Relay) -> Link:
+        raise Odd("what a relay may send")
+
+    async def body(host: SshHost) -> None:
+        async with _running(host.relay) as there:
+            with monkeypatch.context() as patched:
+                patched.setattr(keeper, "connect", fail)
+                there.tunnel.up()
+                found = await there.tunnel.outcome(seconds=20)
+                assert found.state == "backoff"
+                assert "Odd: what a relay may send" in (found.reason or "")
+            await there.reach("up")
+
+    _with(asyncio.run, tmp_path, body)
+
+
 def test_a_link_that_is_being_made_when_the_daemon_stops_is_given_up(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,8 +332,6 @@ def test_pinned_keys_that_can_not_be_read_stop_it(tmp_path: Path, damage: str) -
 def test_another_host_key_fails_before_a_login(run: Run, tmp_path: Path) -> None:
     async def body(host: SshHost) -> None:
         path = tmp_path / "ssh" / "known_hosts"
-        import asyncssh
-
         other = asyncssh.generate_private_key("ssh-ed25519").export_public_key("openssh").decode().split()[1]
         words = path.read_text().split()
         path.write_text(f"{words[0]} {words[1]} {other}\n")
@@ -359,6 +399,46 @@ def test_another_daemon_on_the_port_is_not_fought(run: Run, tmp_path: Path) -> N
         await asyncio.sleep(0.05)
 
     _with(run, tmp_path, body)
+
+
+def test_a_port_that_nobody_answers_on_is_not_said_to_be_another_daemons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(public_end, "_ALIVE_SECONDS", 0.05)
+
+    async def body(host: SshHost) -> None:
+        # As an old session of ours holds it, on a relay that has no command to end that.
+        with socket.create_server(("127.0.0.1", host.relay.public_port)):
+            async with _running(host.relay) as there:
+                there.tunnel.up()
+                await until(lambda: there.states.count("connecting") == 6)
+                assert set(there.states) == {"connecting", "backoff"}
+                assert "nothing answers there" in (there.tunnel.status().last_error or "")
+
+    _with(asyncio.run, tmp_path, body)
+
+
+def test_a_port_that_is_taken_again_and_again_is_another_daemons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(public_end, "_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(link, "_RELEASE_PAUSES", (0.01,))
+    taken_over: list[object] = []
+
+    async def take_over(connection: asyncssh.SSHClientConnection) -> int:
+        taken_over.append(connection)
+        return 1
+
+    monkeypatch.setattr(link, "take_over", take_over)
+
+    async def body(host: SshHost) -> None:
+        with socket.create_server(("127.0.0.1", host.relay.public_port)):
+            async with _running(host.relay) as there:
+                there.tunnel.up()
+                await there.reach("contended")
+                assert len(taken_over) == 3
+
+    _with(asyncio.run, tmp_path, body)
 
 
 def test_a_host_on_the_way_is_passed_and_must_be_pinned_too(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from chatvault.config.hosts import jump_problem
 from chatvault.errors import ChatVaultError
-from chatvault.tunnel.user_ssh import Place, host_keys_of, place_of
+from chatvault.tunnel.user_ssh import Place, host_keys_of, place_of, run_there
+from tests.support.ports import free_port
 
 _SETTINGS = """
 Host plain
@@ -119,3 +120,26 @@ def test_a_host_that_runs_nothing_tells_nothing(ssh: tuple[str, ...]) -> None:
     (hop,) = place_of("behind", ssh=ssh).jump
     assert host_keys_of(hop.words, ssh=("false",)) == ()
     assert host_keys_of(hop.words, ssh=("no-such-ssh",)) == ()
+
+
+def test_what_the_settings_have_a_login_do_is_not_done(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(
+        f"Host *\n  HostName 127.0.0.1\n  RemoteCommand tmux\n  RequestTTY force\n  Port {free_port()}\n"
+        "  PermitLocalCommand yes\n  LocalCommand echo\n  ExitOnForwardFailure yes\n"
+        "  RemoteForward 4000 [::1]:4\n"
+    )
+    ssh = ("ssh", "-F", str(path))
+    # Nobody listens there: it has to come so far as to find that out.
+    assert "refused" in run_there("me@relay", "true", "", ssh=ssh).stderr
+    asked = run_there("me@relay", "true", "", ssh=(*ssh, "-G")).stdout.splitlines()
+    assert not [line for line in asked if line.startswith(("remotecommand", "remoteforward", "localforward"))]
+    assert {"permitlocalcommand no", "requesttty false"} <= set(asked)
+
+
+@pytest.mark.parametrize("line", ["SessionType none", "StdinNull yes"])
+def test_settings_that_run_no_command_are_named(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(f"Host *\n  {line}\n")
+    with pytest.raises(ChatVaultError, match=line):
+        place_of("me@relay", ssh=("ssh", "-F", str(path)))

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-import msgspec
-
 from chatvault.core.chat import ChatRequest, ResponseFormat, Thinking
 from chatvault.core.value import quickly_made
-from chatvault.errors import RequestError
 from chatvault.gateway.dialects import openai_messages, openai_tools
+from chatvault.gateway.dialects.body import decoded
 from chatvault.gateway.dialects.fields import (
     Dropped,
     as_bool,
@@ -26,11 +24,6 @@ from chatvault.gateway.dialects.fields import (
 )
 from chatvault.gateway.dialects.forbidden import refuse_forbidden_names
 
-_decode = msgspec.json.Decoder().decode
-# Some programs on Windows begin every text so; a reader may ignore it (RFC 8259, section 8.1).
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# What gzip, zstd and zlib begin with; no JSON does.
-_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _MAX_STOPS = 16
 # Known, of no use to any provider, and none of its business: who the client's own users are.
@@ -48,7 +41,7 @@ class Parsed:
 
 def parse(raw: bytes) -> Parsed:
     """Turn a request's body into a ChatRequest. Raises RequestError (400)."""
-    body = _decoded(raw)
+    body = decoded(raw)
     refuse_forbidden_names(body)
     dropped = Dropped()
     values: dict[str, Any] = {}
@@ -68,23 +61,6 @@ def parse(raw: bytes) -> Parsed:
     if "messages" not in values:
         raise refuse("you must provide messages", "messages")
     return Parsed(ChatRequest(**values), dropped.names())
-
-
-def _decoded(raw: bytes) -> dict[str, Any]:
-    try:
-        body = _decode(raw.removeprefix(_BYTE_ORDER_MARK))
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        if raw.startswith(_COMPRESSED):
-            raise RequestError(
-                "The body is compressed: send it as plain JSON, without content-encoding.",
-                code="invalid_json",
-            ) from exc
-        raise RequestError(f"The body is not valid JSON: {exc}", code="invalid_json") from exc
-    except RecursionError as exc:
-        raise RequestError("The body is nested too deeply.", code="invalid_json") from exc
-    if not isinstance(body, dict):
-        raise RequestError("The body must be a JSON object.", code="invalid_json")
-    return body
 
 
 def _model(values: dict[str, Any], value: object, dropped: Dropped) -> None:

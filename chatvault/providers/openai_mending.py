@@ -7,6 +7,7 @@ Clients add up what they get by the letter, so that two calls become one, or non
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -18,7 +19,8 @@ from chatvault.providers.wire import UNREADABLE, whole_characters
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 CHUNK = "chat.completion.chunk"
-FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
+FINISH_REASONS = frozenset(get_args(FinishReason))
 # Known words of others. Any other word is left as it is: DeepSeek has one of its own.
 _OTHER_WORDS = {
     "eos": "stop",
@@ -104,7 +106,7 @@ class WireMessage(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     message: WireMessage
-    finish_reason: str | None = None
+    finish_reason: FinishReason | None = None
 
 
 class _Answer(msgspec.Struct):
@@ -118,11 +120,11 @@ def mend_answer(body: bytes) -> bytes:
     """Return a whole answer in OpenAI's shape, as it came where it has that already, or is no answer."""
     body = body.removeprefix(_BYTE_ORDER_MARK)
     try:
-        reasons = [choice.finish_reason for choice in _decode_answer(body).choices]
-        if all(reason is None or reason in FINISH_REASONS for reason in reasons):
-            return body
+        _decode_answer(body)
     except UNREADABLE:
         pass
+    else:
+        return body
     try:
         return _mended_answer(body)
     except UNREADABLE:

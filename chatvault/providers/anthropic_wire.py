@@ -12,7 +12,7 @@ from chatvault.providers.base import Completion
 from chatvault.providers.reasoning_memory import Thoughts
 from chatvault.providers.refusals import stream_error
 from chatvault.providers.sse_out import completion_body
-from chatvault.providers.wire import NOTHING, UNREADABLE, decoded, lenient, whole_characters
+from chatvault.providers.wire import NOTHING, decoded, forgiving, lenient
 
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -73,8 +73,9 @@ class Event(msgspec.Struct):
     error: object = None
 
 
-_decode_event = msgspec.json.Decoder(Event).decode
-_decode_message = msgspec.json.Decoder(WireMessage).decode
+# New kinds of everything come unannounced: what is odd in an event or a message costs only itself.
+read_event = forgiving(Event)
+_read_message = forgiving(WireMessage)
 
 
 def _remember_nothing(calls: tuple[ToolCall, ...], thoughts: Thoughts) -> None:
@@ -93,20 +94,6 @@ class Reading:
     tool_names: Mapping[str, str] = field(default_factory=dict)
     json_tool: str | None = None
     remember: Callable[[tuple[ToolCall, ...], Thoughts], None] = _remember_nothing
-
-
-def read_event(payload: bytes) -> Event:
-    """Return an event; what is odd in one costs only itself, since new kinds of everything come unannounced.
-
-    Raises one of UNREADABLE for what is no JSON object.
-    """
-    try:
-        return _decode_event(payload)
-    except UNREADABLE:
-        found = lenient(msgspec.Raw(whole_characters(payload)), Event)
-        if found is None:
-            raise
-        return found
 
 
 def finish_reason(stop_reason: str | None, *, has_calls: bool) -> str:
@@ -144,16 +131,6 @@ def read_message(
     if message.stop_reason is None and not (message.id and message.content):
         raise ProviderFailed(f"{provider} sent an answer that is none", upstream_request_id=request_id)
     return _completion(message, reading, created=created, request_id=request_id)
-
-
-def _read_message(body: bytes) -> WireMessage:
-    try:
-        return _decode_message(body)
-    except UNREADABLE:
-        found = lenient(msgspec.Raw(whole_characters(body)), WireMessage)
-        if found is None:
-            raise
-        return found
 
 
 def _completion(

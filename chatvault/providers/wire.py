@@ -63,6 +63,25 @@ def lenient(raw: msgspec.Raw, shape: type[Struct]) -> Struct | None:
     return found
 
 
+def forgiving(shape: type[Struct]) -> Callable[[bytes], Struct]:
+    """Return a reader of JSON objects that takes as much of one as is in `shape`, where not all of it is.
+
+    It raises one of UNREADABLE for what is no object.
+    """
+    decode = msgspec.json.Decoder(shape).decode
+
+    def read(json: bytes) -> Struct:
+        try:
+            return decode(json)
+        except UNREADABLE:
+            found = lenient(msgspec.Raw(whole_characters(json)), shape)
+            if found is None:
+                raise
+            return found
+
+    return read
+
+
 def _is_shape(type: object) -> TypeGuard[type[msgspec.Struct]]:
     return isinstance(type, msgspec.StructMeta)
 

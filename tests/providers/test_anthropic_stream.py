@@ -15,7 +15,7 @@ from chatvault.providers.anthropic_wire import Reading
 from chatvault.providers.reasoning_memory import Thoughts
 from tests.support.answers import FakeAnswer, cut
 from tests.support.anthropic_events import PING, block, end, event, start, text, thinking, tool
-from tests.support.streams import Heard, hear, read_to_end
+from tests.support.streams import Heard, hear, read_to_end, read_until_it_breaks
 
 PLAIN = Reading()
 
@@ -34,15 +34,7 @@ def heard(*pieces: bytes, reading: Reading = PLAIN, include_usage: bool = False)
 
 def broken(*pieces: bytes | ProviderError) -> tuple[bytes, ProviderError, AnthropicStream]:
     stream = stream_of(*pieces)
-
-    async def read() -> tuple[bytes, ProviderError]:
-        whole = b""
-        with pytest.raises(ProviderError) as caught:
-            while data := await stream.read():
-                whole += data
-        return whole, caught.value
-
-    whole, error = asyncio.run(read())
+    whole, error = read_until_it_breaks(stream)
     return whole, error, stream
 
 

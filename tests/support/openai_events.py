@@ -3,12 +3,10 @@
 import asyncio
 import json
 
-import pytest
-
 from chatvault.errors import ProviderError
 from chatvault.providers.openai_stream import OpenAIStream
 from tests.support.answers import FakeAnswer
-from tests.support.streams import read_to_end
+from tests.support.streams import read_to_end, read_until_it_breaks
 
 
 def event(delta: dict, finish: str | None = None, **more: object) -> bytes:
@@ -43,13 +41,5 @@ def pass_on(
 
 def pass_on_until_it_breaks(*pieces: bytes | ProviderError) -> tuple[bytes, ProviderError, OpenAIStream]:
     stream = OpenAIStream(FakeAnswer(*pieces), provider="up", include_usage=False)
-
-    async def read() -> tuple[bytes, ProviderError]:
-        whole = b""
-        with pytest.raises(ProviderError) as caught:
-            while data := await stream.read():
-                whole += data
-        return whole, caught.value
-
-    whole, error = asyncio.run(read())
+    whole, error = read_until_it_breaks(stream)
     return whole, error, stream

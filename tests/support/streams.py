@@ -1,10 +1,14 @@
 """OpenAI's event streams as a client reads them."""
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from chatvault.core.sse import EventSplitter
+from chatvault.errors import ProviderError
 from chatvault.providers.base import Stream
 
 
@@ -63,3 +67,16 @@ async def read_to_end(stream: Stream) -> bytes:
         assert data.endswith(b"\n\n")
         whole += data
     return whole
+
+
+def read_until_it_breaks(stream: Stream) -> tuple[bytes, ProviderError]:
+    """Read a provider's stream until it raises; return what came before, and the error."""
+
+    async def read() -> tuple[bytes, ProviderError]:
+        whole = b""
+        with pytest.raises(ProviderError) as caught:
+            while data := await stream.read():
+                whole += data
+        return whole, caught.value
+
+    return asyncio.run(read())

@@ -170,9 +170,8 @@ class _Wanderer:
             await until(lambda: not self.tunnel.status().connections)
         else:
             await until(lambda: self.tunnel.status().state == "off" and not self._standing_links())
-        for port in self.ports:
-            if not self.tunnel.is_wanted or port != self.plan.relay.public_port:
-                await until(lambda port=port: _is_free(port))  # type: ignore[misc]
+        ours = self.plan.relay.public_port if self.tunnel.is_wanted else None
+        await until(lambda: all(_is_free(port) for port in self.ports if port != ours))
 
     def _is_up_alone(self) -> bool:
         links = self._standing_links()

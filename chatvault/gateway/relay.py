@@ -20,6 +20,7 @@ from chatvault.gateway.books import Books
 from chatvault.gateway.call import Call, Ending
 from chatvault.gateway.catalog import Catalog
 from chatvault.gateway.dialects.openai_chat import parse
+from chatvault.gateway.endings import ENDINGS, defect
 from chatvault.gateway.heartbeat import Heartbeat
 from chatvault.gateway.places import Places
 from chatvault.gateway.planning import Planner, PricedRoute
@@ -27,23 +28,6 @@ from chatvault.gateway.progress import Progress
 from chatvault.gateway.request_log import log_provider_error
 from chatvault.gateway.sse_answer import SSE_DONE, Push, SseAnswer
 from chatvault.gateway.text_length import text_length
-
-_ENDINGS = {
-    Ending.CLIENT_LEFT: RequestError("The client left.", status=499, code="client_left"),
-    Ending.TOKEN_REVOKED: RequestError(
-        "This access token has been revoked.", status=401, code="invalid_api_key"
-    ),
-    Ending.STOPPING: RequestError(
-        "The gateway is stopping.", status=503, type="api_error", code="stopping", retry_after=5
-    ),
-    Ending.TUNNEL_CLOSES: RequestError(
-        "The tunnel that the request came through closes.",
-        status=503,
-        type="api_error",
-        code="stopping",
-        retry_after=5,
-    ),
-}
 
 
 class Relay:
@@ -113,7 +97,7 @@ class Relay:
             # A defect of ours, told in the log by whoever calls: the request is settled all the same. The
             # server ends the connection after it.
             headers.append((b"connection", b"close"))
-            await self._fail(call, progress, _defect(), answer, send, headers)
+            await self._fail(call, progress, defect(), answer, send, headers)
             raise
         finally:
             if call.ticket is not None:
@@ -222,7 +206,7 @@ class Relay:
         await send_error(send, error, headers)
 
     def _settle_cut(self, call: Call, progress: Progress, ending: Ending, answer: SseAnswer | None) -> None:
-        error = _ENDINGS[ending]
+        error = ENDINGS[ending]
         if progress.was_sent:
             progress.expect_bill()
         has_started = answer is not None and answer.has_started
@@ -238,17 +222,11 @@ class Relay:
     async def _say_ending(
         self, ending: Ending, answer: SseAnswer | None, send: Send, headers: Headers
     ) -> None:
-        error = _ENDINGS[ending]
+        error = ENDINGS[ending]
         if answer is not None and answer.has_started:
             await answer.end(b"data: " + error_body(error) + b"\n\n")
         else:
             await send_error(send, error, headers)
-
-
-def _defect() -> RequestError:
-    return RequestError(
-        "The gateway made a mistake: its log tells more.", status=500, type="api_error", code="internal_error"
-    )
 
 
 def _route_headers(at: PricedRoute) -> Headers:

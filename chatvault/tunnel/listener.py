@@ -21,6 +21,8 @@ _log = logging.getLogger("chatvault.tunnel")
 # sshd reads as much of it as 32 KiB at once into a buffer that stays until the channel ends: a used one costs
 # the relay 33 kB. A window of 4 KiB makes that 5, and every prompt wait a round trip for each 4 KiB of it.
 WINDOW_BYTES = 262_144
+# What sshd holds of an answer whose device has stopped reading, each at most: 200 of them stay below 80 MB.
+_SEND_WINDOW_BYTES = 229_376
 # sshd closes a channel as soon as we have; each that is not closed holds a few kilobytes here.
 _MOST_UNCLOSED = 4096
 # A stranger's address in the logs and the ledger would be whatever the relay likes to write there.
@@ -135,7 +137,7 @@ class Doorway:
         loop = asyncio.get_running_loop()
         # A channel takes what its window has room for; more would wait in a buffer of asyncssh's.
         channel.set_write_buffer_limits(high=0)
-        cap_send_window(channel, WINDOW_BYTES)
+        cap_send_window(channel, _SEND_WINDOW_BYTES)
         transport = ChannelTransport(
             link,
             channel,
